@@ -1,0 +1,52 @@
+#pragma once
+// Dense products. Backed by oneDNN; where the CPU has no 16-bit products, operands are widened to
+// fp32 tile by tile and the products run in fp32, so every dtype works everywhere.
+
+#include "kernels/base/tensor_view.hpp"
+
+#include <string>
+
+namespace trireme::kernels {
+
+struct GemmOptions {
+  bool transpose_a = false;  ///< a is stored [k, m]
+  bool transpose_b = false;  ///< b is stored [n, k]: the weight of a linear layer
+  float alpha = 1;           ///< factor on the product, not on c or bias
+  bool accumulate = false;   ///< c += instead of c =
+  TensorView bias;           ///< optional [n], added to every row; dtype of b, or f32
+};
+
+/// c[m, n] = alpha op(a)[m, k] op(b)[k, n] (+ bias[n]) (+ c).
+/// Leading dims of a view are rows: [batch, seq, width] is [batch*seq, width]. Rows may be strided
+/// (TensorView::row_stride), so column slices of packed tensors are valid for all three.
+/// dtypes: a and b alike, f32, bf16 or f16; c of the same dtype or f32 (weight gradients are
+/// accumulated in f32). Sums run in fp32. `bias` with `accumulate` is refused.
+/// Synchronous, host memory; no operand may overlap c. A wrong shape or dtype is a bug and throws
+/// Exit::kUnexpected. Same build, instruction set, threads and shape: same bits.
+void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
+          const GemmOptions& options = {});
+
+/// `batch` products of equal shape; the i-th operands lie `*_batch_stride` elements after the
+/// first, which the views describe.
+struct BatchStrides {
+  std::int64_t count = 1;
+  std::int64_t a = 0;
+  std::int64_t b = 0;
+  std::int64_t c = 0;
+};
+void gemm_batched(const TensorView& c, const TensorView& a, const TensorView& b,
+                  const BatchStrides& batch, const GemmOptions& options = {});
+
+/// sums[n] (+)= sum over rows of x[rows, n]: the gradient of a bias. sums is f32, x f32, bf16 or
+/// f16. Row blocks of fixed size are summed in order: the same bits for any number of threads.
+void column_sums(const TensorView& sums, const TensorView& x, bool accumulate);
+
+/// How products of this dtype run here: "oneDNN avx512_core_bf16", "fp32 products of widened
+/// tiles (oneDNN avx2)". Found out by trying, once a process.
+std::string gemm_path(DType dtype);
+
+/// Best flop/s of a few large products ([1024 x 1024 x 1024] to [2048 x 3072 x 1024]) repeated for
+/// about `seconds` with this thread's team: the peak that utilisation is measured against.
+double measure_gemm_peak(DType dtype, double seconds);
+
+}  // namespace trireme::kernels
