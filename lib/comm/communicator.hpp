@@ -1,0 +1,166 @@
+#pragma once
+// Non-blocking operations among the ranks of one group, the same bits on every path.
+//
+// Sums: element e of a result is ((x0[e] + x1[e]) + x2[e]) + ... over the members in group order,
+// in f32 (f64 for f64 data); 16-bit data is widened to f32, summed so and rounded once at the end.
+// Nothing else decides: not the nodes, the path, the size, who arrives first. MPI's own reductions
+// are never used for data.
+//
+// Splitting: where an operation deals `count` elements to members, member i has
+// split_evenly(count, size(), i) of kernels/base/checked.hpp; equal parts when size() divides
+// count.
+//
+// Threads: all calls to the communicators of a rank come from one thread at a time (the
+// communication lane). Order: all members start the operations of one communicator in the same
+// order; sends and receives only match each other, by tag. Several may be in flight.
+//
+// Ownership: buffers belong to the operation from the call until progress() or wait() says that it
+// is complete, on this rank. Then they may be read, written and freed at once. Buffers inside the
+// attached SharedArena move without copies between ranks of a node; others work and are slower.
+
+#include "kernels/base/dtype.hpp"
+#include "lib/comm/arena.hpp"
+#include "lib/comm/grid.hpp"
+#include "lib/comm/traffic.hpp"
+#include "lib/comm/world.hpp"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace trireme::comm {
+
+/// Faults for tests; all off by default. Delays keep progress() non-blocking.
+struct CommFaults {
+  Operation operation = Operation::all_reduce;  ///< which operation the delays strike
+  double start_delay_seconds = 0;               ///< this rank joins late
+  double completion_delay_seconds = 0;          ///< this rank learns late that it is complete
+  bool own_first = false;  ///< this rank adds its own contribution first: breaks the bits
+};
+
+struct CommOptions {
+  /// An operation in flight for longer throws Error(kPeer) from progress() or wait(), naming
+  /// operation, group and who has not arrived; 0 = never.
+  double deadline_seconds = 0;
+  /// false: as if all members were on different nodes (messages only). Same value on all ranks.
+  bool shared_memory = true;
+  CommFaults faults;
+};
+
+struct OperationState;
+
+/// Ticket of an operation in flight; a default-made or completed one counts as complete. Valid
+/// while its communicator lives.
+class Request {
+ public:
+  Request() = default;
+  Request(Request&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Request& operator=(Request&& other) noexcept {
+    state_ = std::exchange(other.state_, nullptr);
+    return *this;
+  }
+  explicit operator bool() const { return state_ != nullptr; }
+
+ private:
+  friend class Communicator;
+  OperationState* state_ = nullptr;
+};
+
+class Communicator {
+ public:
+  virtual ~Communicator();
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  const Group& group() const { return group_; }
+  int size() const { return group_.count; }
+  int index() const { return index_; }  ///< this rank's position in group order
+
+  // Each starts an operation and returns at once. At most kMaxInFlight may be in flight on one
+  // communicator (a bug report otherwise). Reductions take f32, f64, bf16 and f16; the rest moves
+  // any type.
+  static constexpr int kMaxInFlight = 256;
+
+  /// data[count] becomes the sum over members, in place, on all.
+  Request all_reduce(void* data, std::int64_t count, DType dtype);
+  /// whole[count] of all members is summed; shard receives this member's part. shard may be the
+  /// part's own place inside whole (whole + begin); elsewhere it must not overlap whole. The rest
+  /// of whole is left as it was.
+  Request reduce_scatter(const void* whole, void* shard, std::int64_t count, DType dtype);
+  /// whole[count] receives everyone's shard, each at its part's place. shard may be that place.
+  Request all_gather(const void* shard, void* whole, std::int64_t count, DType dtype);
+  /// data[count] of member `root` is copied to all.
+  Request broadcast(void* data, std::int64_t count, DType dtype, int root);
+  /// Point to point with the member at position `to` / `from`. Synchronous: a send completes only
+  /// once the receive has started. Messages of one pair and tag arrive in order. 0 <= tag <= 32767.
+  Request send(const void* data, std::int64_t count, DType dtype, int to, int tag);
+  Request receive(void* data, std::int64_t count, DType dtype, int from, int tag);
+  /// Complete once all members have called it.
+  Request barrier();
+
+  /// Moves the operation on as far as it goes without waiting and does at most a bounded piece of
+  /// work. True once it is complete on this rank; the request is then empty.
+  bool progress(Request& request);
+  /// Blocks until complete: spins briefly, then yields, then sleeps, and keeps all operations of
+  /// this communicator moving.
+  void wait(Request& request);
+
+  /// "all_reduce of 1048576 f32 in data group {0, 2}, in flight for 1.2 s; not arrived: rank 2"
+  std::string describe(const Request& request) const;
+
+  /// Memory that peers may touch from now on; nullptr detaches. Only with nothing in flight; the
+  /// same choice on all members; the arena outlives its use.
+  virtual void attach(const SharedArena* arena) = 0;
+
+  /// Counted since the last reset, by operation.
+  const Traffic& traffic() const { return traffic_; }
+  void reset_traffic() { traffic_ = {}; }
+
+ protected:
+  Communicator(const Group& group, int index, const CommOptions& options);
+
+  /// The first and the following steps of an operation; advance() returns true when complete.
+  virtual void begin(OperationState& operation) = 0;
+  virtual bool advance(OperationState& operation) = 0;
+  /// World ranks this operation waits for, as text for people.
+  virtual std::string waiting_for(const OperationState& operation) const = 0;
+
+  const CommOptions& options() const { return options_; }
+  Traffic& counted() { return traffic_; }
+
+ private:
+  OperationState& take();
+  Request start(OperationState& operation);
+  bool step(OperationState& operation);
+  void finish(OperationState& operation);
+  void check_deadline(const OperationState& operation) const;
+
+  Group group_;
+  int index_ = 0;
+  CommOptions options_;
+  Traffic traffic_;
+  struct Pool;
+  std::unique_ptr<Pool> pool_;
+};
+
+/// One communicator for each kind of group of this rank. Collective over the world. Groups of one
+/// rank complete everything at once and use no MPI. A rank in the middle of a pipeline has an empty
+/// `tied` group (size 0): starting an operation on it is a bug report.
+class Communicators {
+ public:
+  Communicators(const World& world, const ProcessGrid& grid, const CommOptions& options = {});
+
+  Communicator& operator[](GroupKind kind) const { return *all_[static_cast<std::size_t>(kind)]; }
+  /// Attaches the arena (or nullptr) to all.
+  void attach(const SharedArena* arena);
+
+ private:
+  std::array<std::unique_ptr<Communicator>, kGroupKinds> all_;
+};
+
+/// A communicator of this rank alone.
+std::unique_ptr<Communicator> make_self_communicator(int rank = 0, const CommOptions& options = {});
+
+}  // namespace trireme::comm
