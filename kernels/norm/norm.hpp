@@ -49,7 +49,8 @@ struct Residual {
   RowDropout dropout;  ///< inactive: none
 };
 
-/// out <- x + dropout(delta + bias); out may be x or delta.
+/// out <- x + dropout(delta + bias); out may be x or delta. Backward: d x is d out itself, d delta
+/// is apply_dropout(d out) with the same RowDropout, the bias's gradient is column_sums(d delta).
 void residual_forward(const Residual& residual, const TensorView& x, const TensorView& out);
 
 /// In one pass: out as residual_forward, then y <- norm(out), of the rounded `out` that the next
@@ -72,11 +73,5 @@ struct NormGradients {
 void norm_backward(const Norm& norm, const TensorView& x, const TensorView& dy,
                    const NormStatistics& saved, const TensorView& skip, const TensorView& dx,
                    const NormGradients& gradients);
-
-/// Backward of residual_forward: d delta <- dropout(d out) with the mask of forward (d x is d out
-/// itself). d_delta may be d_out only when nothing else needs d_out. The bias's gradient is
-/// column_sums(d_delta).
-void residual_backward(const RowDropout& dropout, const TensorView& d_out,
-                       const TensorView& d_delta);
 
 }  // namespace trireme::kernels
