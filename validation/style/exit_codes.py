@@ -6,7 +6,7 @@ from source_tree import blank_comments_and_strings
 
 ENUM = "kernels/base/error.hpp"
 PAGE = "apps/README.md"
-LEAVE = re.compile(r"(?<![\w.>])(?:std::)?(?:_?exit|_Exit|quick_exit|abort|MPI_Abort)\s*\(")
+LEAVE = re.compile(r"(?<![\w.>:])(?:std::|::)?(?:_?exit|_Exit|quick_exit|MPI_Abort)\s*\(|std::(?:abort|terminate)\s*\(")
 MAY_LEAVE = ("validation/", "perf/")
 
 

@@ -5,8 +5,10 @@ import re
 # (what is included, where it may stand, why)
 RULES = [
     (r"<Kokkos_[^>]*>", r"kernels/.*\.cpp|kernels/base/parallel\.hpp", "Kokkos stays inside kernels"),
-    (r'"kernels/base/parallel\.hpp"', r"kernels/.*\.cpp", "Kokkos stays inside the sources of kernels"),
-    (r"<(oneapi/)?dnnl[^>]*>", r"kernels/gemm/.*\.cpp|validation/.*|perf/.*", "oneDNN stays inside kernels/gemm"),
+    (r'"kernels/base/parallel\.hpp"', r"(kernels|validation/unit/kernels)/.*\.cpp",
+     "Kokkos stays inside the sources of kernels"),
+    (r"<(oneapi/)?dnnl[^>]*>", r"kernels/(gemm/.*|base/runtime)\.cpp",
+     "oneDNN stays inside kernels/gemm"),
     (r"<CLI/[^>]*>", r"apps/[^/]*/main\.cpp", "the command line is parsed in main.cpp"),
     (r"<nlohmann/json\.hpp>", r".*\.cpp", "a header takes <nlohmann/json_fwd.hpp>"),
     (r"<mpi\.h>", r"(io|lib/comm|lib/checkpoint|apps|validation|perf)/.*", "ranks talk through lib/comm"),
