@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace trireme::io {
 namespace {
 
@@ -34,6 +36,7 @@ std::string take_hdf5_errors() {
   std::string line;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, &append_error, &line);
   H5Eclear2(H5E_DEFAULT);
+  std::replace(line.begin(), line.end(), '\n', ' ');
   return line.empty() ? "no details" : line;
 }
 

@@ -19,13 +19,18 @@ class TestFolder {
   explicit TestFolder(bool shared = false) : shared_(shared) {
     std::int64_t id = getpid();
     if (shared_) MPI_Bcast(&id, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
-    path_ = std::filesystem::path(TRIREME_BINARY_DIR) / "test_files" / std::to_string(id);
+    path_ = std::filesystem::path(TRIREME_BINARY_DIR) / "test_files" /
+            ((shared_ ? "shared-" : "") + std::to_string(id));
     std::filesystem::create_directories(path_);
   }
   ~TestFolder() {
-    if (shared_) MPI_Barrier(MPI_COMM_WORLD);
+    int rank = 0;
+    if (shared_) {
+      MPI_Barrier(MPI_COMM_WORLD);
+      MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    }
     std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    if (rank == 0) std::filesystem::remove_all(path_, ignored);
   }
   TestFolder(const TestFolder&) = delete;
   TestFolder& operator=(const TestFolder&) = delete;
