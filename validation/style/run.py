@@ -3,7 +3,8 @@
 
 A rule is a module with
   faults(tree)   messages "path:line: what is wrong", none for a clean tree
-  PLANTED        list of {path: text}: small trees with a fault each, which the rule must find
+  PLANTED        list of {path: text}: small trees with a fault each, which the rule must find; a text may be a
+                 function of the tree's folder that makes it
   CLEAN          {path: text}: the same without the faults, which the rule must accept
   missing()      optional: why the rule cannot run here (a tool that is not installed), or None
   remarks(tree)  optional: lines worth printing that fail nothing
@@ -25,7 +26,7 @@ def planted_tree(folder, files):
     for name, text in files.items():
         path = pathlib.Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text(path.parent) if callable(text) else text)
     return SourceTree(folder)
 
 
