@@ -24,11 +24,11 @@ struct AttentionShape {
 };
 
 struct AttentionOptions {
-  float scale = 0;            ///< of the scores; 0 = 1 / sqrt(head_dim)
-  TensorView document_start;  ///< optional i32 [tokens]: first position of its sequence that this
-                              ///< token attends to, in [0, own position], never falling along a
-                              ///< sequence
-  DropoutKey dropout;         ///< on the probabilities, element ((head, i), j) of [heads, seq, seq]
+  float scale = 0;                 ///< of the scores; 0 = 1 / sqrt(head_dim)
+  TensorView document_start = {};  ///< optional i32 [tokens]: first position of its sequence that
+                                   ///< this token attends to, in [0, own position], never falling
+                                   ///< along a sequence
+  DropoutKey dropout = {};  ///< on the probabilities, element ((head, i), j) of [heads, seq, seq]
   std::int64_t first_head = 0;  ///< global index of query head 0, for dropout under tensor parallel
 };
 

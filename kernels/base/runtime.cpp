@@ -63,11 +63,12 @@ CpuFeatures cpu_features() {
   return cpu;
 }
 
+std::string product_isa() { return name_of_isa(dnnl::get_effective_cpu_isa()); }
+
 Runtime::Runtime(int threads) : cpu_(cpu_features()) {
   check(threads >= 0, Exit::kUsage, "expected a number of threads, found {}", threads);
   check(g_team_threads == 0, Exit::kUnexpected, "a second Runtime was made while one is alive");
   threads_ = threads > 0 ? threads : omp_get_max_threads();
-  product_isa_ = name_of_isa(dnnl::get_effective_cpu_isa());
 
   Kokkos::InitArguments arguments;
   arguments.num_threads = threads_;
@@ -93,7 +94,7 @@ std::string Runtime::describe() const {
                      KOKKOS_VERSION / 100 % 100, KOKKOS_VERSION % 100, word(cpu_.avx2, "avx2"),
                      word(cpu_.avx512, "avx512"), word(cpu_.avx512_bf16, "avx512_bf16"),
                      word(cpu_.avx512_fp16, "avx512_fp16"), word(cpu_.amx_bf16, "amx_bf16"),
-                     DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH, product_isa_);
+                     DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH, product_isa());
 }
 
 Execution execution() { return state().execution; }

@@ -20,6 +20,10 @@ struct CpuFeatures {
 };
 CpuFeatures cpu_features();
 
+/// The instruction set that dense products dispatch to, after ONEDNN_MAX_CPU_ISA: "avx2",
+/// "avx512_core_bf16".
+std::string product_isa();
+
 /// RAII: exactly one at a time, made after MPI_Init and destroyed before MPI_Finalize.
 class Runtime {
  public:
@@ -33,16 +37,12 @@ class Runtime {
   /// Threads of the team, the calling one included.
   int threads() const { return threads_; }
   const CpuFeatures& cpu() const { return cpu_; }
-  /// The instruction set oneDNN dispatches to, after ONEDNN_MAX_CPU_ISA: "avx2",
-  /// "avx512_core_bf16".
-  const std::string& product_isa() const { return product_isa_; }
   /// One line for logs and reports: threads, back end, instruction sets.
   std::string describe() const;
 
  private:
   int threads_ = 1;
   CpuFeatures cpu_;
-  std::string product_isa_;
 };
 
 /// Where the kernels called by this thread run.

@@ -13,29 +13,19 @@ struct GemmOptions {
   bool transpose_b = false;  ///< b is stored [n, k]: the weight of a linear layer
   float alpha = 1;           ///< factor on the product, not on c or bias
   bool accumulate = false;   ///< c += instead of c =
-  TensorView bias;           ///< optional [n], added to every row; dtype of b, or f32
+  TensorView bias = {};      ///< optional [n], added to every row; dtype of b, or f32; not with
+                             ///< alpha or accumulate
 };
 
 /// c[m, n] = alpha op(a)[m, k] op(b)[k, n] (+ bias[n]) (+ c).
 /// Leading dims of a view are rows: [batch, seq, width] is [batch*seq, width]. Rows may be strided
 /// (TensorView::row_stride), so column slices of packed tensors are valid for all three.
 /// dtypes: a and b alike, f32, bf16 or f16; c of the same dtype or f32 (weight gradients are
-/// accumulated in f32). Sums run in fp32. `bias` with `accumulate` is refused.
-/// Synchronous, host memory; no operand may overlap c. A wrong shape or dtype is a bug and throws
-/// Exit::kUnexpected. Same build, instruction set, threads and shape: same bits.
+/// accumulated in f32). Sums run in fp32. Synchronous, host memory; no operand may overlap c. A
+/// wrong shape or dtype is a bug and throws Exit::kUnexpected. Same build, instruction set, threads
+/// and shape: same bits.
 void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
           const GemmOptions& options = {});
-
-/// `batch` products of equal shape; the i-th operands lie `*_batch_stride` elements after the
-/// first, which the views describe.
-struct BatchStrides {
-  std::int64_t count = 1;
-  std::int64_t a = 0;
-  std::int64_t b = 0;
-  std::int64_t c = 0;
-};
-void gemm_batched(const TensorView& c, const TensorView& a, const TensorView& b,
-                  const BatchStrides& batch, const GemmOptions& options = {});
 
 /// sums[n] (+)= sum over rows of x[rows, n]: the gradient of a bias. sums is f32, x f32, bf16 or
 /// f16. Row blocks of fixed size are summed in order: the same bits for any number of threads.
