@@ -1,0 +1,96 @@
+// Numbers that are made from other numbers of the run.
+
+#include "kernels/base/checked.hpp"
+#include "lib/report/report.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace trireme::report {
+namespace {
+
+/// Value below which the share `p` of `sorted` lies, by linear interpolation.
+double percentile(const std::vector<double>& sorted, double p) {
+  const double at = p * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+/// The finite ones of one member of the records, sorted.
+std::vector<double> sorted_values(std::span<const io::StepRecord> records,
+                                  double io::StepRecord::*member) {
+  std::vector<double> values;
+  for (const auto& record : records) {
+    if (std::isfinite(record.*member)) values.push_back(record.*member);
+  }
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+double median(std::span<const io::StepRecord> records, double io::StepRecord::*member) {
+  const auto values = sorted_values(records, member);
+  return values.empty() ? kUnknown : percentile(values, 0.5);
+}
+
+StepSeconds step_seconds(std::span<const io::StepRecord> records) {
+  const auto values = sorted_values(records, &io::StepRecord::seconds);
+  if (values.empty()) return {};
+  StepSeconds result;
+  result.median = percentile(values, 0.5);
+  result.p5 = percentile(values, 0.05);
+  result.p95 = percentile(values, 0.95);
+  result.min = values.front();
+  result.count = static_cast<std::int64_t>(values.size());
+  result.mean =
+      std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return result;
+}
+
+}  // namespace
+
+void fill_from_log(RunReport& report, const io::LogContents& log, std::int64_t first_step) {
+  if (!log.evaluations.empty()) report.loss.validation = log.evaluations.back().loss;
+  if (log.steps.empty()) return;
+  report.loss.first = log.steps.front().loss;
+  report.loss.last = log.steps.back().loss;
+  report.steps = log.steps.back().step;
+  report.tokens = log.steps.back().tokens;
+
+  const auto begin =
+      std::find_if(log.steps.begin(), log.steps.end(),
+                   [&](const io::StepRecord& record) { return record.step >= first_step; });
+  std::span<const io::StepRecord> part(begin, log.steps.end());
+  if (part.size() > 1) part = part.subspan(1);  // the first one warms up
+  report.step_seconds = step_seconds(part);
+  report.tokens_per_second = median(part, &io::StepRecord::tokens_per_second);
+  report.mfu = median(part, &io::StepRecord::mfu);
+}
+
+Expect judge(std::string quantity, double low, double high, double found) {
+  Expect expect{std::move(quantity), low, high, found, "not reached"};
+  if (!std::isnan(found)) expect.verdict = low <= found && found <= high ? "met" : "missed";
+  return expect;
+}
+
+double region_gap(const RunReport& report) {
+  if (report.regions.empty()) return kUnknown;
+  double sum = 0;
+  for (const Region& region : report.regions) sum += region.avg;
+  return (sum - report.step_seconds.mean) / report.step_seconds.mean;
+}
+
+std::vector<int> timeline_ranks(int world_size, int most) {
+  check(world_size >= 1 && most >= 2, Exit::kUnexpected,
+        "expected a world of at least one rank and room for two, found {} and {}", world_size,
+        most);
+  const int count = std::min(world_size, most);
+  std::vector<int> ranks;
+  for (int i = 0; i < count; ++i) {
+    ranks.push_back(count == 1 ? 0 : narrow<int>(std::int64_t{i} * (world_size - 1) / (count - 1)));
+  }
+  return ranks;
+}
+
+}  // namespace trireme::report
