@@ -1,0 +1,37 @@
+#pragma once
+// Offsets of all buffers in each stage's arena, and the waits that follow from reads, writes and
+// reuse.
+
+#include "lib/program/instruction.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace trireme::program {
+
+struct MemoryPlan {
+  std::vector<std::int64_t>
+      arena_bytes;  ///< by stage: resident region and transient region behind it
+  /// By buffer: earlier buffers whose bytes it takes over. Its first writer waits for all their
+  /// last users, because list-order lifetimes are not run-time lifetimes (DESIGN section 7, rule
+  /// 4).
+  std::vector<std::vector<BufferId>> predecessors;
+};
+
+/// Alignment of every buffer, bytes.
+inline constexpr std::int64_t kBufferAlignment = 256;
+
+/// Places each buffer of Lifetime::step behind the resident region of its stage (`resident_bytes`,
+/// by stage) and writes its offset into grid.buffers. Best fit in list order.
+MemoryPlan plan_memory(GridProgram& grid, const std::vector<std::int64_t>& resident_bytes);
+
+/// The one function that makes waits, from reads and writes and the plan's reuse. Waits point
+/// backwards in the list; an instruction of the compute lane needs none on that lane, which runs in
+/// order.
+void derive_waits(StageProgram& program, const MemoryPlan& plan);
+
+/// What derive_waits() would give for each instruction, without writing it.
+std::vector<std::vector<std::int32_t>> waits_of(const StageProgram& program,
+                                                const MemoryPlan& plan);
+
+}  // namespace trireme::program

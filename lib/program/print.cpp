@@ -1,0 +1,143 @@
+#include "lib/program/print.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+namespace trireme::program {
+namespace {
+
+std::string size_text(std::int64_t bytes) {
+  if (bytes >= std::int64_t{1} << 30)
+    return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+  if (bytes >= 1 << 20) return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+  if (bytes >= 1 << 10) return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / (1 << 10));
+  return fmt::format("{} B", bytes);
+}
+
+/// Text of an instruction, given names for its block, its step and its unit.
+std::string text_of(const Instruction& i, const std::string& block, const std::string& step,
+                    const std::string& unit) {
+  const std::string micro = i.micro >= 0 ? fmt::format(" m{}", i.micro) : "";
+  const std::string_view what = i.pass == Pass::backward ? "gradient" : "activation";
+  switch (i.kind) {
+    case Kind::load: return fmt::format("load tokens{}", micro);
+    case Kind::segment: return fmt::format("{} {}/{}{}", name_of(i.pass), block, step, micro);
+    case Kind::send:
+      return fmt::format("send {} before {}{} -> stage {}", what, block, micro, i.peer);
+    case Kind::receive:
+      return fmt::format("receive {} before {}{} <- stage {}", what, block, micro, i.peer);
+    case Kind::norm: return fmt::format("norm {}", unit);
+    case Kind::decide: return "decide";
+    case Kind::trust: return fmt::format("trust {}", unit);
+    case Kind::update: return fmt::format("update {}", unit);
+    case Kind::all_reduce:
+    case Kind::all_gather:
+    case Kind::reduce_scatter: break;
+  }
+  if (i.block >= 0)
+    return fmt::format("{} {} {}/{}{} ({})", name_of(i.kind), name_of(i.pass), block, step, micro,
+                       name_of(i.group));
+  if (i.unit >= 0)
+    return fmt::format("{} gradients of {} ({})", name_of(i.kind), unit, name_of(i.group));
+  return fmt::format("{} loss, norm, overflow, stop ({})", name_of(i.kind), name_of(i.group));
+}
+
+}  // namespace
+
+std::string describe(const models::Model& model, const Instruction& i) {
+  std::string block;
+  std::string step;
+  if (i.block >= 0) {
+    const models::Block& owner = model.blocks[static_cast<std::size_t>(i.block)];
+    block = owner.name;
+    const auto& steps = i.pass == Pass::backward ? owner.plan->backward : owner.plan->forward;
+    if (i.step >= 0) step = steps[static_cast<std::size_t>(i.step)].name;
+  }
+  return text_of(i, block, step,
+                 i.unit >= 0 ? model.units[static_cast<std::size_t>(i.unit)].name : "");
+}
+
+std::string describe(const Compiled&, const Instruction& i) {
+  return text_of(i, fmt::format("block {}", i.block), fmt::format("step {}", i.step),
+                 fmt::format("unit {}", i.unit));
+}
+
+std::string print_program(const models::Model& model, const Compiled& compiled,
+                          std::int32_t stage) {
+  std::string out =
+      fmt::format("{:>6}  {:<8} {:<58} {:>10}  {}\n", "id", "lane", "what", "bytes", "waits");
+  const auto& list = compiled.stages[static_cast<std::size_t>(stage)].instructions;
+  for (std::size_t i = 0; i < list.size(); ++i)
+    out +=
+        fmt::format("{:>6}  {:<8} {:<58} {:>10}  {}\n", i, name_of(list[i].lane),
+                    describe(model, list[i]), size_text(list[i].bytes),
+                    list[i].waits.empty() ? "-" : fmt::format("{}", fmt::join(list[i].waits, ",")));
+  return out;
+}
+
+PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage) {
+  PurposeBytes result;
+  const auto& list = compiled.stages[static_cast<std::size_t>(stage)].instructions;
+  std::map<BufferId, std::size_t> last;
+  for (std::size_t i = 0; i < list.size(); ++i)
+    for (const auto* ids : {&list[i].reads, &list[i].writes})
+      for (const BufferId id : *ids) last[id] = i;
+
+  std::array<std::int64_t, kPurposes> alive{};
+  std::array<std::int64_t, kPurposes> at_peak{};
+  std::int64_t peak = 0;
+  std::map<BufferId, bool> born;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto visit = [&](bool begin) {
+      for (const auto* ids : {&list[i].reads, &list[i].writes})
+        for (const BufferId id : *ids) {
+          const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
+          if (buffer.lifetime != Lifetime::step) continue;
+          auto& sum = alive[static_cast<std::size_t>(buffer.purpose)];
+          if (begin && !born[id]) {
+            born[id] = true;
+            sum += buffer.bytes;
+          } else if (!begin && born[id] && last[id] == i) {
+            born[id] = false;
+            sum -= buffer.bytes;
+          }
+        }
+    };
+    visit(true);
+    std::int64_t sum = 0;
+    for (const std::int64_t bytes : alive) sum += bytes;
+    if (sum > peak) {
+      peak = sum;
+      at_peak = alive;
+    }
+    visit(false);
+  }
+  result.bytes = at_peak;
+  for (const Buffer& buffer : compiled.buffers)
+    if (buffer.lifetime == Lifetime::resident && buffer.stage == stage)
+      result.bytes[static_cast<std::size_t>(buffer.purpose)] += buffer.bytes;
+  result.total = compiled.memory.arena_bytes[static_cast<std::size_t>(stage)];
+  return result;
+}
+
+std::string print_summary(const Compiled& compiled) {
+  std::string out;
+  for (std::size_t s = 0; s < compiled.stages.size(); ++s) {
+    std::map<Kind, int> kinds;
+    for (const Instruction& i : compiled.stages[s].instructions) ++kinds[i.kind];
+    out += fmt::format("stage {}: {} instructions:", s, compiled.stages[s].instructions.size());
+    for (const auto& [kind, count] : kinds) out += fmt::format(" {} {}", count, name_of(kind));
+    const PurposeBytes memory = memory_by_purpose(compiled, static_cast<std::int32_t>(s));
+    out += fmt::format("\n         arena {}:", size_text(memory.total));
+    for (std::size_t p = 0; p < kPurposes; ++p)
+      if (memory.bytes[p] > 0)
+        out += fmt::format(" {} {},", name_of(static_cast<Purpose>(p)), size_text(memory.bytes[p]));
+    out.back() = '\n';
+  }
+  return out;
+}
+
+}  // namespace trireme::program
