@@ -1,9 +1,9 @@
 #pragma once
 // Activation functions of the feed-forward part, forward and backward.
 //
-// Views are [tokens, width], host, f32, bf16 or f16, one dtype per call, each with its own row
-// stride; arithmetic is fp32. Calls return when the work is done; results do not depend on the
-// number of threads. A shape or dtype that does not fit is a bug report.
+// Views are [tokens, width], host, each f32, bf16 or f16 with its own row stride; arithmetic is
+// fp32. Calls return when the work is done; results do not depend on the number of threads. A shape
+// or dtype that does not fit is a bug report.
 
 #include "kernels/base/tensor_view.hpp"
 
@@ -16,7 +16,7 @@ namespace trireme::kernels {
 /// 0) silu:      x / (1 + exp(-x))
 enum class Activation : std::uint8_t { gelu_tanh, gelu_erf, relu, silu };
 
-/// y <- f(x + bias); bias [width] of x's dtype, or empty. y may be x (when backward does not need
+/// y <- f(x + bias); bias [width], or empty. y may be x (when backward does not need
 /// it).
 void activation_forward(Activation kind, const TensorView& x, const TensorView& bias,
                         const TensorView& y);

@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace trireme {
 
@@ -89,6 +90,24 @@ inline T lane_sum(std::int64_t n, const Term& term) {
   for (std::int64_t half = kLanes / 2; half > 0; half /= 2)
     for (std::int64_t lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
   return sum[0];
+}
+
+/// Largest term(i), i in [0, n), passing over NaN; -infinity when there is none.
+template <class Term>
+inline float lane_max(std::int64_t n, const Term& term) {
+  constexpr std::int64_t kLanes = 16;
+  float most[kLanes];
+  std::fill(most, most + kLanes, -std::numeric_limits<float>::infinity());
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      const float x = term(i + lane);
+      most[lane] = x > most[lane] ? x : most[lane];
+    }
+  }
+  for (; i < n; ++i) most[0] = std::max(most[0], term(i));
+  return *std::max_element(most, most + kLanes);
 }
 
 }  // namespace trireme

@@ -38,10 +38,11 @@ struct LossSum {
 
 /// statistics f32 [ranks, tokens, 3], in rank order. Writes loss f32 [tokens] (0 for ignored
 /// targets; may be empty) and normalizer f32 [tokens, 2] {max, sum exp(x - max)} over the whole
-/// vocabulary, which the gradient needs. A counted target that no rank holds is an error
-/// (Exit::kFile: the id lies outside the vocabulary). NaN or infinite logits give a NaN loss.
+/// vocabulary, which the gradient needs. A target that is neither ignored nor in [0, vocabulary) is
+/// an error (Exit::kFile). NaN or +inf logits give a NaN loss, a target's logit -inf a loss of inf.
 LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& targets,
-                              const TensorView& loss, const TensorView& normalizer);
+                              std::int64_t vocabulary, const TensorView& loss,
+                              const TensorView& normalizer);
 
 /// In place: logits <- (softmax(logits) - onehot(target)) * scale, zero for ignored targets and
 /// padding. `scale` holds the loss scale and 1 / (tokens of the global batch).

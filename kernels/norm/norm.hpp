@@ -6,10 +6,11 @@
 //   rms:   y = x rstd gamma,  rstd = 1 / sqrt(mean(x^2) + eps)             Zhang, Sennrich, arXiv
 //          1910.07467 eq. 4
 //
-// Activations are [tokens, width], host, f32, bf16 or f16, each view with its own row stride; gamma
-// and beta [width] have the activations' dtype; statistics are f32; gradients of gamma, beta and
-// biases are f32 [width]. Arithmetic is fp32. Calls return when the work is done. Results are the
-// same bits for any number of threads. A shape or dtype that does not fit is a bug report.
+// Activations are [tokens, width], host, each view f32, bf16 or f16 (usually all one dtype) with
+// its own row stride; gamma and beta [width] f32, bf16 or f16; statistics are f32; gradients of
+// gamma, beta and biases are f32 [width]. Arithmetic is fp32. Calls return when the work is done.
+// Results are the same bits for any number of threads. A shape or dtype that does not fit is a bug
+// report.
 //
 // Groups. gamma [group] with group < width norms every run of `group` columns on its own: q/k norm
 // (Henry et al., arXiv 2010.04245 with RMSNorm) is norm_forward on column_slice(q) of the packed

@@ -28,7 +28,7 @@ struct UpdateRange {
 
 /// Kingma, Ba, arXiv 1412.6980 alg. 1; decoupled decay: Loshchilov, Hutter, arXiv 1711.05101
 /// alg. 2.
-///   decoupled: p <- p (1 - lr wd) - (lr / c1) m / (sqrt(v) / sqrt(c2) + eps), c = 1 - beta^step
+///   decoupled: p <- p - lr ((m / c1) / (sqrt(v) / sqrt(c2) + eps) + wd p), c = 1 - beta^step
 ///   else:      g <- g + wd p first (L2)
 struct Adam {
   double beta1 = 0.9;
@@ -51,7 +51,7 @@ struct Sgd {
 void sgd_update(const Sgd& sgd, std::int64_t step, const UpdateRange& range,
                 std::span<float> momentum);
 
-/// Chen et al., arXiv 2302.06675 alg. 2: p <- p (1 - lr wd) - lr sign(b1 m + (1 - b1) g);
+/// Chen et al., arXiv 2302.06675 alg. 2: p <- p - lr (sign(b1 m + (1 - b1) g) + wd p);
 /// m <- b2 m + (1 - b2) g. sign(0) = 0.
 struct Lion {
   double beta1 = 0.9;
