@@ -1,6 +1,7 @@
 // Schedules and loss scaler against trajectories that DeepSpeed 0.19.8's own classes made; the text
 // files beside this one name their command and tolerance.
 
+#include "validation/reference/optim/golden.hpp"
 #include "kernels/base/error.hpp"
 #include "lib/optim/loss_scaler.hpp"
 #include "lib/optim/schedule.hpp"
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <functional>
 #include <sstream>
 #include <string>
@@ -19,90 +19,16 @@
 namespace trireme::optim {
 namespace {
 
-using nlohmann::json;
-
 constexpr double kTolerance = 1e-12;  // relative: last bits of log and cos may differ
 
-struct Case {
-  json head;
-  std::vector<std::string> lines;
-};
-
-std::vector<Case> read_cases(const std::string& name) {
-  const std::string path = std::string(TRIREME_SOURCE_DIR) + "/validation/reference/optim/" + name;
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path;
-  std::vector<Case> cases;
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("#")) continue;
-    if (line.starts_with("case "))
-      cases.push_back({json::parse(line.substr(5)), {}});
-    else
-      cases.back().lines.push_back(line);
-  }
-  return cases;
-}
-
-deck::OptimizerConfig optimizer_of(const json& head) {
+deck::OptimizerConfig optimizer_of(const nlohmann::json& head) {
   deck::OptimizerConfig optimizer;
-  optimizer.lr = 0.003;
+  optimizer.lr = kOptimizerLr;
   if (head.at("optimizer") == "SGD") {
     optimizer.type = deck::OptimizerType::sgd;
     optimizer.beta1 = optimizer.beta2 = 0;  // what the files hold for an optimizer without betas
   }
   return optimizer;
-}
-
-deck::SchedulerType type_of(const std::string& name) {
-  if (name == "LRRangeTest") return deck::SchedulerType::lr_range_test;
-  if (name == "OneCycle") return deck::SchedulerType::one_cycle;
-  if (name == "WarmupLR") return deck::SchedulerType::warmup;
-  if (name == "WarmupDecayLR") return deck::SchedulerType::warmup_decay;
-  EXPECT_EQ(name, "WarmupCosineLR");
-  return deck::SchedulerType::warmup_cosine;
-}
-
-/// Absent parameters take DeepSpeed's defaults, as the deck's resolution does.
-deck::SchedulerConfig scheduler_of(const json& head, const deck::OptimizerConfig& optimizer) {
-  const json& params = head.at("params");
-  deck::SchedulerConfig s;
-  std::size_t known = 0;
-  const auto read = [&]<class T>(const char* key, T& value) {
-    if (!params.contains(key)) return;
-    params.at(key).get_to(value);
-    ++known;
-  };
-  s.type = type_of(head.at("type"));
-  read("lr_range_test_min_lr", s.lr_range_test_min_lr);
-  read("lr_range_test_step_size", s.lr_range_test_step_size);
-  read("lr_range_test_step_rate", s.lr_range_test_step_rate);
-  read("lr_range_test_staircase", s.lr_range_test_staircase);
-  read("cycle_min_lr", s.cycle_min_lr);
-  read("cycle_max_lr", s.cycle_max_lr);
-  read("decay_lr_rate", s.decay_lr_rate);
-  read("cycle_first_step_size", s.cycle_first_step_size);
-  s.cycle_second_step_size = s.cycle_first_step_size;
-  read("cycle_second_step_size", s.cycle_second_step_size);
-  read("cycle_first_stair_count", s.cycle_first_stair_count);
-  s.cycle_second_stair_count = s.cycle_first_stair_count;
-  read("cycle_second_stair_count", s.cycle_second_stair_count);
-  read("decay_step_size", s.decay_step_size);
-  read("cycle_momentum", s.cycle_momentum);
-  read("cycle_min_mom", s.cycle_min_mom);
-  read("cycle_max_mom", s.cycle_max_mom);
-  read("decay_mom_rate", s.decay_mom_rate);
-  read("warmup_min_lr", s.warmup_min_lr);
-  if (s.type == deck::SchedulerType::warmup) s.warmup_max_lr = optimizer.lr;
-  read("warmup_max_lr", s.warmup_max_lr);
-  read("warmup_num_steps", s.warmup_num_steps);
-  read("total_num_steps", s.total_num_steps);
-  read("warmup_min_ratio", s.warmup_min_ratio);
-  read("cos_min_ratio", s.cos_min_ratio);
-  std::string warmup_type = "log";
-  read("warmup_type", warmup_type);
-  s.warmup_type = warmup_type == "linear" ? deck::WarmupType::linear : deck::WarmupType::log;
-  EXPECT_EQ(known, params.size()) << "a parameter of " << head << " was not read";
-  return s;
 }
 
 double relative_error(double found, double expected) {
@@ -122,7 +48,7 @@ Comparison compare(const std::string& file, const Trajectory& trajectory) {
   Comparison result;
   for (const Case& one : read_cases(file)) {
     const auto optimizer = optimizer_of(one.head);
-    const auto scheduler = scheduler_of(one.head, optimizer);
+    const auto scheduler = scheduler_of(one.head.at("type"), one.head.at("params"), optimizer);
     check_schedule(scheduler);
     for (const std::string& line : one.lines) {
       std::istringstream text(line);
