@@ -17,6 +17,7 @@ step() is called after each one, as DeepSpeed's engine does. Numbers are Python'
 import importlib.util
 import json
 import logging
+import math
 import pathlib
 import random
 import sys
@@ -196,12 +197,69 @@ def write_scalers(loss_scaler):
                               f"{scaler.last_overflow_iter}\n")
 
 
+UPDATES = [
+    dict(optimizer="AdamW", params=dict(weight_decay=0.1, betas=(0.9, 0.95)), clipping=1.0,
+         scheduler=("OneCycle", dict(cycle_min_lr=0.002, cycle_max_lr=0.02,
+                                     cycle_first_step_size=5))),
+    dict(optimizer="Adam", params=dict(weight_decay=0.1, eps=1e-6), clipping=0.0,
+         scheduler=("WarmupCosineLR", dict(total_num_steps=12, warmup_num_steps=4))),
+    dict(optimizer="SGD", params=dict(weight_decay=0.05), clipping=0.5,
+         scheduler=("WarmupDecayLR", dict(total_num_steps=12, warmup_num_steps=3,
+                                          warmup_max_lr=0.1))),
+    dict(optimizer="SGD", params=dict(weight_decay=0.05, momentum=0.9, nesterov=True),
+         clipping=0.5, scheduler=("WarmupLR", dict(warmup_num_steps=3, warmup_max_lr=0.05))),
+    dict(optimizer="SGD", params=dict(momentum=0.8, dampening=0.3), clipping=0.0,
+         scheduler=("LRRangeTest", dict(lr_range_test_min_lr=0.01, lr_range_test_step_size=4))),
+]
+UPDATE_STEPS = 12
+MATRIX, BIAS = 5, 3  # elements; only the matrix decays
+
+
+def wave(element, step):
+    """Weights (step 0) and gradients (step 1, 2, ...): the test computes the same."""
+    value = math.sin(0.7 * (element + 1) + 1.3 * step) * (1 + step % 3)
+    return float(torch.tensor(value, dtype=torch.float32))
+
+
+def waves(first, count, step):
+    return torch.tensor([wave(first + i, step) for i in range(count)], dtype=torch.float64)
+
+
+def write_updates(schedules):
+    with open(HERE / "updates.txt", "w") as out:
+        header(out)
+        out.write("# torch's optimizers and clip_grad_norm_ in float64 under DeepSpeed's schedules,"
+                  f" lr {OPTIMIZER_LR};\n# lines: step, gradient norm, then the {MATRIX} matrix "
+                  f"and {BIAS} bias elements behind that step.\n# Tolerance 2e-6 absolute: weights "
+                  f"near 1 kept in float32 over {UPDATE_STEPS} steps.\n")
+        for case in UPDATES:
+            matrix = torch.nn.Parameter(waves(0, MATRIX, 0))
+            bias = torch.nn.Parameter(waves(MATRIX, BIAS, 0))
+            groups = [dict(params=[matrix]), dict(params=[bias], weight_decay=0.0)]
+            optimizer = getattr(torch.optim, case["optimizer"])(groups, lr=OPTIMIZER_LR,
+                                                                **case["params"])
+            kind, params = case["scheduler"]
+            scheduler = getattr(schedules, kind)(optimizer, **params)
+            head = {**case, "scheduler": {"type": kind, "params": params}}
+            out.write("case " + json.dumps(head) + "\n")
+            for step in range(1, UPDATE_STEPS + 1):
+                matrix.grad = waves(0, MATRIX, step)
+                bias.grad = waves(MATRIX, BIAS, step)
+                limit = case["clipping"] or math.inf
+                norm = float(torch.nn.utils.clip_grad_norm_([matrix, bias], limit))
+                optimizer.step()
+                scheduler.step()
+                weights = [*matrix.tolist(), *bias.tolist()]
+                out.write(" ".join([str(step), repr(norm), *(f"{w:.10g}" for w in weights)]) + "\n")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     schedules, loss_scaler = deepspeed_modules(pathlib.Path(sys.argv[1]))
     write_schedules(schedules)
     write_scalers(loss_scaler)
+    write_updates(schedules)
 
 
 if __name__ == "__main__":
