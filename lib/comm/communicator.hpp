@@ -37,7 +37,8 @@ struct CommFaults {
   Operation operation = Operation::all_reduce;  ///< which operation the delays strike
   double start_delay_seconds = 0;               ///< this rank joins late
   double completion_delay_seconds = 0;          ///< this rank learns late that it is complete
-  bool own_first = false;  ///< this rank adds its own contribution first: breaks the bits
+  bool reversed_sums =
+      false;  ///< this rank adds from the last member to the first: breaks the bits
 };
 
 struct CommOptions {
@@ -124,24 +125,25 @@ class Communicator {
   /// The first and the following steps of an operation; advance() returns true when complete.
   virtual void begin(OperationState& operation) = 0;
   virtual bool advance(OperationState& operation) = 0;
-  /// World ranks this operation waits for, as text for people.
+  /// What this operation waits for, as text for people: "not arrived: rank 2".
   virtual std::string waiting_for(const OperationState& operation) const = 0;
 
   const CommOptions& options() const { return options_; }
-  Traffic& counted() { return traffic_; }
 
  private:
-  OperationState& take();
+  struct Pool;
+  OperationState& prepare(Operation operation, const void* source, void* target, std::int64_t count,
+                          DType dtype);
   Request start(OperationState& operation);
+  void begin_in_order();
   bool step(OperationState& operation);
-  void finish(OperationState& operation);
-  void check_deadline(const OperationState& operation) const;
+  void count(const OperationState& operation);
+  std::string describe(const OperationState& operation) const;
 
   Group group_;
   int index_ = 0;
   CommOptions options_;
   Traffic traffic_;
-  struct Pool;
   std::unique_ptr<Pool> pool_;
 };
 

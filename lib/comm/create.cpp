@@ -1,0 +1,131 @@
+// The kinds of communicators: alone, and a group over messages with shared memory inside a node.
+
+#include "kernels/base/checked.hpp"
+#include "kernels/base/error.hpp"
+#include "lib/comm/communicator.hpp"
+#include "lib/comm/message_path.hpp"
+#include "lib/comm/operation_state.hpp"
+#include "lib/comm/shared_path.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <numeric>
+
+namespace trireme::comm {
+namespace {
+
+/// Groups of one rank, and the empty tied group of a stage in the middle (index -1).
+class SelfCommunicator final : public Communicator {
+ public:
+  SelfCommunicator(const Group& group, const CommOptions& options)
+      : Communicator(group, group.count == 1 ? 0 : -1, options) {}
+  void attach(const SharedArena*) override {}
+
+ protected:
+  void begin(OperationState& op) override {
+    check(op.collective(), Exit::kUnexpected, "{} in a group of one rank", name_of(op.operation));
+    if (op.target != op.source && op.bytes() > 0)
+      std::memcpy(op.target, op.source, static_cast<std::size_t>(op.bytes()));
+  }
+  bool advance(OperationState&) override { return true; }
+  std::string waiting_for(const OperationState&) const override { return "nothing"; }
+};
+
+class GroupCommunicator final : public Communicator {
+ public:
+  /// `node_ranks` by group index; empty when not all members are on this node.
+  GroupCommunicator(MPI_Comm members, const Group& group, int index, std::vector<int> node_ranks,
+                    const CommOptions& options)
+      : Communicator(group, index, options), messages_(members, group, index, options.faults) {
+    if (!node_ranks.empty())
+      shared_ = std::make_unique<SharedPath>(members, std::move(node_ranks), group, index,
+                                             options.faults);
+  }
+  void attach(const SharedArena* arena) override {
+    if (shared_) shared_->attach(arena);
+  }
+
+ protected:
+  void begin(OperationState& op) override {
+    if (op.collective()) op.sequence = next_sequence_++;
+    if (!uses_shared(op)) return messages_.begin(op);
+    shared_->begin(op);
+    pump();
+  }
+  bool advance(OperationState& op) override {
+    if (!uses_shared(op)) return messages_.advance(op);
+    pump();
+    return op.mode == SharedMode::messages ? messages_.advance(op) : shared_->advance(op);
+  }
+  std::string waiting_for(const OperationState& op) const override {
+    if (uses_shared(op) && op.mode != SharedMode::messages) return shared_->waiting_for(op);
+    return messages_.waiting_for(op);
+  }
+
+ private:
+  bool uses_shared(const OperationState& op) const { return shared_ && op.collective(); }
+  void pump() {
+    shared_->pump([this](OperationState& op) { messages_.begin(op); });
+  }
+
+  std::uint64_t next_sequence_ = 0;
+  MessagePath messages_;
+  std::unique_ptr<SharedPath> shared_;
+};
+
+/// Node ranks of all members by group index, or nothing when one is on another node.
+std::vector<int> node_ranks_of(MPI_Comm members, MPI_Comm node, int count) {
+  MPI_Group member_group = MPI_GROUP_NULL;
+  MPI_Group node_group = MPI_GROUP_NULL;
+  MPI_Comm_group(members, &member_group);
+  MPI_Comm_group(node, &node_group);
+  std::vector<int> indices(static_cast<std::size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  std::vector<int> node_ranks(indices.size());
+  MPI_Group_translate_ranks(member_group, count, indices.data(), node_group, node_ranks.data());
+  MPI_Group_free(&member_group);
+  MPI_Group_free(&node_group);
+  if (std::ranges::find(node_ranks, MPI_UNDEFINED) != node_ranks.end()) return {};
+  return node_ranks;
+}
+
+std::unique_ptr<Communicator> make_group_communicator(const World& world, const ProcessGrid& grid,
+                                                      GroupKind kind, const CommOptions& options) {
+  const Group group = grid.group(kind, world.rank());
+  const int id = grid.group_id(kind, world.rank());
+  const int index = group.index_of(world.rank());
+  // All ranks take part in the split, also those without a group.
+  if (grid.size(kind) == 1) return std::make_unique<SelfCommunicator>(group, options);
+  MPI_Comm members = MPI_COMM_NULL;
+  MPI_Comm_split(world.comm(), id < 0 ? MPI_UNDEFINED : id, std::max(index, 0), &members);
+  if (id < 0) return std::make_unique<SelfCommunicator>(group, options);
+  std::vector<int> node_ranks;
+  if (options.shared_memory) node_ranks = node_ranks_of(members, world.node_comm(), group.count);
+  auto made =
+      std::make_unique<GroupCommunicator>(members, group, index, std::move(node_ranks), options);
+  MPI_Comm_free(&members);
+  return made;
+}
+
+}  // namespace
+
+Communicators::Communicators(const World& world, const ProcessGrid& grid,
+                             const CommOptions& options) {
+  check(grid.size() == world.size(), Exit::kUsage,
+        "expected {} ranks for the grid {}, found {}: start with mpirun -n {}", grid.size(),
+        grid.text(), world.size(), grid.size());
+  for (int kind = 0; kind < kGroupKinds; ++kind)
+    all_[static_cast<std::size_t>(kind)] =
+        make_group_communicator(world, grid, static_cast<GroupKind>(kind), options);
+}
+
+void Communicators::attach(const SharedArena* arena) {
+  for (auto& communicator : all_) communicator->attach(arena);
+}
+
+std::unique_ptr<Communicator> make_self_communicator(int rank, const CommOptions& options) {
+  return std::make_unique<SelfCommunicator>(Group{GroupKind::world, rank, 1, 1}, options);
+}
+
+}  // namespace trireme::comm

@@ -1,0 +1,142 @@
+// The shared path's data movement: what a small operation and a chunk of a direct one do.
+
+#include "kernels/base/checked.hpp"
+#include "lib/comm/ordered_sum.hpp"
+#include "lib/comm/shared_path.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace trireme::comm {
+namespace {
+
+constexpr std::int64_t kSmallestChunkBytes = 16 << 10;
+constexpr std::int64_t kLargestChunkBytes = 128 << 10;
+
+void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
+  if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
+}  // namespace
+
+/// Same on all members: depends on the operation and the group's size alone.
+std::int64_t SharedPath::chunk_elements(const OperationState& op) const {
+  const std::int64_t share = op.bytes() / (2 * group_.count);
+  return std::clamp(share, kSmallestChunkBytes, kLargestChunkBytes) / op.element_bytes();
+}
+
+const std::byte* SharedPath::source_of(const OperationState& op, int member) const {
+  return arena_->at(node_ranks_[static_cast<std::size_t>(member)], arrival(op, member).source);
+}
+
+std::byte* SharedPath::target_of(const OperationState& op, int member) const {
+  return arena_->at(node_ranks_[static_cast<std::size_t>(member)], arrival(op, member).target);
+}
+
+bool SharedPath::advance_direct(OperationState& op) {
+  Slot& s = slot(op);
+  const std::int64_t elements = chunk_elements(op);
+  const std::int64_t chunks = divide_up(op.count, elements);
+  if (!op.exhausted) {
+    const std::int64_t chunk = s.next_chunk.fetch_add(1, std::memory_order_relaxed);
+    if (chunk < chunks) {
+      do_chunk(op, chunk * elements, std::min(op.count, (chunk + 1) * elements));
+      s.chunks_done.fetch_add(1, std::memory_order_acq_rel);
+    } else {
+      op.exhausted = true;
+    }
+  }
+  if (s.chunks_done.load(std::memory_order_acquire) != chunks) return false;
+  leave(op);
+  return true;
+}
+
+void SharedPath::do_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+  switch (op.operation) {
+    case Operation::all_reduce:
+    case Operation::reduce_scatter: return sum_chunk(op, begin, end);
+    case Operation::all_gather: return gather_chunk(op, begin, end);
+    default: return broadcast_chunk(op, begin, end);
+  }
+}
+
+void SharedPath::sum_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+  const std::int64_t element = op.element_bytes();
+  const int n = group_.count;
+  const bool scatters = op.operation == Operation::reduce_scatter;
+  while (begin < end) {
+    // A chunk may span the parts of several members, who each want their own.
+    std::int64_t stop = end;
+    std::size_t targets = 0;
+    for (int m = 0; m < n; ++m) {
+      const Range part = scatters ? split_evenly(op.count, n, m) : Range{0, op.count};
+      if (begin < part.begin || begin >= part.end) continue;
+      stop = std::min(stop, part.end);
+      targets_[targets++] = target_of(op, m) + (begin - (scatters ? part.begin : 0)) * element;
+    }
+    for (int m = 0; m < n; ++m)
+      sources_[static_cast<std::size_t>(m)] = source_of(op, m) + begin * element;
+    if (reversed_) std::reverse(sources_.begin(), sources_.end());
+    ordered_sum(sources_, {targets_.data(), targets}, stop - begin, op.dtype);
+    op.moved_bytes += (scatters ? 1 : 2) * (n - 1) * (stop - begin) * element;
+    begin = stop;
+  }
+}
+
+void SharedPath::gather_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+  const std::int64_t element = op.element_bytes();
+  const int n = group_.count;
+  for (int from = 0; from < n; ++from) {
+    const Range part = split_evenly(op.count, n, from);
+    const std::int64_t first = std::max(begin, part.begin);
+    const std::int64_t bytes = (std::min(end, part.end) - first) * element;
+    if (bytes <= 0) continue;
+    const std::byte* source = source_of(op, from) + (first - part.begin) * element;
+    for (int to = 0; to < n; ++to) copy_bytes(target_of(op, to) + first * element, source, bytes);
+    op.moved_bytes += (n - 1) * bytes;
+  }
+}
+
+void SharedPath::broadcast_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+  const std::int64_t offset = begin * op.element_bytes();
+  const std::int64_t bytes = (end - begin) * op.element_bytes();
+  for (int to = 0; to < group_.count; ++to)
+    copy_bytes(target_of(op, to) + offset, source_of(op, op.peer) + offset, bytes);
+  op.moved_bytes += (group_.count - 1) * bytes;
+}
+
+void SharedPath::do_small(OperationState& op) {
+  const int n = group_.count;
+  const std::int64_t element = op.element_bytes();
+  const Range mine = split_evenly(op.count, n, index_);
+  switch (op.operation) {
+    case Operation::all_reduce:
+    case Operation::reduce_scatter: {
+      const bool scatters = op.operation == Operation::reduce_scatter;
+      const Range wanted = scatters ? mine : Range{0, op.count};
+      for (int m = 0; m < n; ++m)
+        sources_[static_cast<std::size_t>(m)] = payload(op, m) + wanted.begin * element;
+      if (reversed_) std::reverse(sources_.begin(), sources_.end());
+      void* target = op.target;
+      ordered_sum(sources_, {&target, 1}, wanted.size(), op.dtype);
+      op.moved_bytes += (n - 1) * wanted.size() * element;
+      break;
+    }
+    case Operation::all_gather:
+      for (int m = 0; m < n; ++m) {
+        const Range part = split_evenly(op.count, n, m);
+        copy_bytes(op.target + part.begin * element, payload(op, m), part.size() * element);
+      }
+      op.moved_bytes += (op.count - mine.size()) * element;
+      break;
+    case Operation::broadcast:
+      if (index_ != op.peer) {
+        copy_bytes(op.target, payload(op, op.peer), op.bytes());
+        op.moved_bytes += op.bytes();
+      }
+      break;
+    default: break;  // a barrier: everyone is here
+  }
+}
+
+}  // namespace trireme::comm
