@@ -26,13 +26,16 @@ namespace trireme {
 namespace detail {
 
 /// Runs worker(w) for w in [0, workers), each on a thread of its own where the space has them.
+/// What a worker calls runs serially: a team inside a team would only fight for the cores.
 template <class Space, class Worker>
 void run_workers(const char* label, std::int64_t workers, const Worker& worker) {
   thread_local std::string name;  // kept: a label must not allocate in the steady state
   name.assign(label);
   using Policy = Kokkos::RangePolicy<Space, Kokkos::IndexType<std::int64_t>>;
-  Kokkos::parallel_for(name, Policy(0, workers, Kokkos::ChunkSize(1)),
-                       [&](const std::int64_t w) { worker(w); });
+  Kokkos::parallel_for(name, Policy(0, workers, Kokkos::ChunkSize(1)), [&](const std::int64_t w) {
+    const ExecutionScope alone(Execution::serial);
+    worker(w);
+  });
 }
 
 template <class Worker>

@@ -1,0 +1,196 @@
+#include "kernels/attention/attention_call.hpp"
+#include "kernels/attention/attention_tile.hpp"
+#include "kernels/base/parallel.hpp"
+#include "kernels/base/vector_math.hpp"
+
+#include <cmath>
+
+namespace trireme::kernels {
+namespace attention {
+namespace {
+
+struct Gradients {
+  const TensorView& dq;
+  const TensorView& dk;
+  const TensorView& dv;
+  const TensorView& dout;
+  const TensorView& out;
+};
+
+/// Backward of one kv head of one sample, with all query heads that read it: one thread sums dk and
+/// dv in a fixed order, in fp32, and rounds them once.
+template <class T, class C>
+class BackwardHead {
+ public:
+  BackwardHead(const Call& call, const Gradients& gradients, std::int64_t sample,
+               std::int64_t kv_head)
+      : call_(call),
+        gradients_(gradients),
+        sample_(sample),
+        kv_head_(kv_head),
+        first_row_(sample * call.shape.seq),
+        width_(call.shape.head_dim),
+        dropout_(call.options.dropout, sample) {
+    k_ = head_rows<const T>(call.k, first_row_, kv_head, width_);
+    v_ = head_rows<const T>(call.v, first_row_, kv_head, width_);
+    dk_ = {frame_.take<float>(call.shape.seq * width_), width_};
+    dv_ = {frame_.take<float>(call.shape.seq * width_), width_};
+    dq_ = {frame_.take<float>(kQueryRows * width_), width_};
+    scores_ = {frame_.take<float>(kQueryRows * kKeyColumns), kKeyColumns};
+    dscores_ = {frame_.take<float>(kQueryRows * kKeyColumns), kKeyColumns};
+    if constexpr (std::is_same_v<C, float>) {
+      probability_operand_ = scores_;
+      dscore_operand_ = dscores_;
+    } else {
+      probability_operand_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
+      dscore_operand_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
+    }
+    q_copy_ = take_copy<C, T>(frame_, kQueryRows * width_);
+    dout_copy_ = take_copy<C, T>(frame_, kQueryRows * width_);
+    k_copy_ = take_copy<C, T>(frame_, kKeyColumns * width_);
+    v_copy_ = take_copy<C, T>(frame_, kKeyColumns * width_);
+  }
+
+  void run() {
+    std::fill_n(dk_.data, call_.shape.seq * width_, 0.0f);
+    std::fill_n(dv_.data, call_.shape.seq * width_, 0.0f);
+    const std::int64_t blocks = divide_up(call_.shape.seq, kQueryRows);
+    for (std::int64_t member = 0; member < call_.group; ++member)
+      for (std::int64_t b = 0; b < blocks; ++b)
+        query_block(kv_head_ * call_.group + member,
+                    QueryBlock(b, call_.shape.seq, call_.starts_of(sample_)));
+    store(dk_, gradients_.dk);
+    store(dv_, gradients_.dv);
+  }
+
+ private:
+  void query_block(std::int64_t head, const QueryBlock& block) {
+    const std::int64_t row = first_row_ + block.begin;
+    const auto q_rows = head_rows<const T>(call_.q, row, head, width_);
+    const auto dout_rows = head_rows<const T>(gradients_.dout, row, head, width_);
+    const auto out_rows = head_rows<const T>(gradients_.out, row, head, width_);
+    for (std::int64_t r = 0; r < block.rows(); ++r) {
+      const T* d = dout_rows.row(r);
+      const T* o = out_rows.row(r);
+      delta_[r] = lane_sum<float>(width_, [&](std::int64_t c) {
+        return static_cast<float>(d[c]) * static_cast<float>(o[c]);
+      });
+    }
+    const auto q = operand<C>(q_rows, block.rows(), width_, q_copy_);
+    const auto dout = operand<C>(dout_rows, block.rows(), width_, dout_copy_);
+    for (std::int64_t key = block.first_key; key < block.end; key += kKeyColumns)
+      tile(head, block, key, std::min(kKeyColumns, block.end - key), q, dout);
+
+    const auto dq_rows = head_rows<T>(gradients_.dq, row, head, width_);
+    for (std::int64_t r = 0; r < block.rows(); ++r) store_row(dq_.row(r), dq_rows.row(r), width_);
+  }
+
+  void tile(std::int64_t head, const QueryBlock& block, std::int64_t key, std::int64_t keys,
+            Rows<const C> q, Rows<const C> dout) {
+    const std::int64_t rows = block.rows();
+    const auto k = operand<C>(k_.from(key), keys, width_, k_copy_);
+    const auto v = operand<C>(v_.from(key), keys, width_, v_copy_);
+    const TileForm to_scores{.m = rows, .n = keys, .k = width_, .transpose_b = true};
+    multiply<C>(to_scores, q, k, scores_);
+    multiply<C>(to_scores, dout, v, dscores_);
+    for (std::int64_t r = 0; r < rows; ++r) softmax_row(head, block, r, key, keys);
+    const Rows<const C> p{probability_operand_.data, kKeyColumns};
+    const Rows<const C> ds{dscore_operand_.data, kKeyColumns};
+    const TileForm to_keys{
+        .m = keys, .n = width_, .k = rows, .transpose_a = true, .accumulate = true};
+    multiply<C>(to_keys, p, dout, dv_.from(key));
+    multiply<C>(to_keys, ds, q, dk_.from(key));
+    multiply<C>({.m = rows, .n = width_, .k = keys, .accumulate = key != block.first_key}, ds, k,
+                dq_);
+  }
+
+  /// p = exp(scale s - lse) and ds = scale p (factor dp - delta), with zeros where masked.
+  void softmax_row(std::int64_t head, const QueryBlock& block, std::int64_t r, std::int64_t key,
+                   std::int64_t keys) {
+    const std::int64_t i = block.begin + r;
+    const Range seen = block.visible(i, key, keys);
+    const float lse = call_.lse_of(sample_, head)[i];
+    const float delta = delta_[r];
+    const float scale = call_.scale;
+    float* __restrict score = scores_.row(r);
+    float* __restrict dscore = dscores_.row(r);
+    if (call_.options.dropout.active()) {
+      float factors[kKeyColumns];
+      dropout_.factors(call_.dropout_row(head, i) + key + seen.begin, seen.size(),
+                       call_.options.dropout.scale(), factors);
+#pragma omp simd
+      for (std::int64_t j = seen.begin; j < seen.end; ++j) {
+        const float p = vector_exp(scale * score[j] - lse);
+        const float factor = factors[j - seen.begin];
+        score[j] = p * factor;
+        dscore[j] = scale * p * (factor * dscore[j] - delta);
+      }
+    } else {
+#pragma omp simd
+      for (std::int64_t j = seen.begin; j < seen.end; ++j) {
+        const float p = vector_exp(scale * score[j] - lse);
+        score[j] = p;
+        dscore[j] = scale * p * (dscore[j] - delta);
+      }
+    }
+    for (float* row : {score, dscore}) {
+      std::fill(row, row + seen.begin, 0.0f);
+      std::fill(row + seen.end, row + keys, 0.0f);
+    }
+    if constexpr (!std::is_same_v<C, float>) {
+      store_row(score, probability_operand_.row(r), keys);
+      store_row(dscore, dscore_operand_.row(r), keys);
+    }
+  }
+
+  void store(Rows<float> sums, const TensorView& gradient) const {
+    const auto rows = head_rows<T>(gradient, first_row_, kv_head_, width_);
+    for (std::int64_t r = 0; r < call_.shape.seq; ++r) store_row(sums.row(r), rows.row(r), width_);
+  }
+
+  const Call& call_;
+  const Gradients& gradients_;
+  std::int64_t sample_;
+  std::int64_t kv_head_;
+  std::int64_t first_row_;
+  std::int64_t width_;
+  DropoutStream dropout_;
+  ScratchFrame frame_;
+  Rows<const T> k_{}, v_{};
+  Rows<float> dk_{}, dv_{}, dq_{};
+  Rows<float> scores_{}, dscores_{};
+  Rows<C> probability_operand_{}, dscore_operand_{};
+  C* q_copy_ = nullptr;
+  C* dout_copy_ = nullptr;
+  C* k_copy_ = nullptr;
+  C* v_copy_ = nullptr;
+  float delta_[kQueryRows];
+};
+
+}  // namespace
+}  // namespace attention
+
+void attention_backward(const AttentionShape& shape, const TensorView& dq, const TensorView& dk,
+                        const TensorView& dv, const TensorView& dout, const TensorView& q,
+                        const TensorView& k, const TensorView& v, const TensorView& out,
+                        const TensorView& lse, const AttentionOptions& options) {
+  const attention::Call call(shape, q, k, v, lse, options);
+  call.expect_like_queries(dq, "dq");
+  call.expect_like_queries(dout, "dout");
+  call.expect_like_queries(out, "out");
+  call.expect_like_keys(dk, "dk");
+  call.expect_like_keys(dv, "dv");
+  const attention::Gradients gradients{dq, dk, dv, dout, out};
+  attention::with_types(q.dtype, [&]<class T, class C>(T, C) {
+    for_rows(
+        "attn.backward", shape.batch * shape.kv_heads, 1,
+        [&](std::int64_t item, std::int64_t) {
+          attention::BackwardHead<T, C>(call, gradients, item / shape.kv_heads,
+                                        item % shape.kv_heads)
+              .run();
+        },
+        Balance::dynamic);
+  });
+}
+
+}  // namespace trireme::kernels

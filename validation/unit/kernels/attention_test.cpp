@@ -1,0 +1,259 @@
+// Fused attention against the textbook's, whose gradients are checked by finite differences:
+// dtypes, odd sizes, grouped heads, packed strides, documents, dropout, every number of threads;
+// and that the same checks catch a wrong mask and a dropped tile.
+
+#include "kernels/attention/attention.hpp"
+#include "kernels/gemm/product.hpp"
+#include "validation/harness/reference_math.hpp"
+#include "validation/harness/runtime_fixture.hpp"
+#include "validation/unit/kernels/attention_reference.hpp"
+
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+namespace trireme::kernels {
+namespace {
+
+using validation::relative_error;
+using validation::TestTensor;
+using Values = std::vector<double>;
+
+const auto* const kRuntime = validation::with_runtime(4);
+
+struct Case {
+  AttentionShape shape;
+  DType dtype = DType::f32;
+  float scale = 0;
+  std::vector<std::int32_t> starts = {};
+  DropoutKey dropout = {};
+};
+
+struct Result {
+  Values out, lse, dq, dk, dv;
+};
+
+/// Errors come from rounding p and ds to the dtype of the products (sums are fp32) and the result
+/// to storage: about eps each; 3 leaves room for cancellation in ds.
+double tolerance(DType dtype) { return dtype == DType::f32 ? 1e-5 : 3 * epsilon_of(dtype); }
+
+/// q, k and v lie side by side in one packed projection, as do their gradients; out has a gap.
+struct Buffers {
+  TestTensor packed, gradient, out, dout, lse;
+
+  explicit Buffers(const Case& c)
+      : packed(TestTensor::random({c.shape.tokens(), width(c)}, c.dtype, 1)),
+        gradient(TestTensor::random({c.shape.tokens(), width(c)}, c.dtype, 2)),
+        out({c.shape.tokens(), q_width(c)}, c.dtype, q_width(c) + 24),
+        dout(TestTensor::random({c.shape.tokens(), q_width(c)}, c.dtype, 3)),
+        lse({c.shape.batch, c.shape.heads, c.shape.seq}, DType::f32) {}
+
+  static std::int64_t q_width(const Case& c) { return c.shape.heads * c.shape.head_dim; }
+  static std::int64_t kv_width(const Case& c) { return c.shape.kv_heads * c.shape.head_dim; }
+  static std::int64_t width(const Case& c) { return q_width(c) + 2 * kv_width(c); }
+};
+
+struct Slices {
+  TensorView q, k, v;
+};
+Slices slices(const Case& c, const TestTensor& packed) {
+  const auto q = Buffers::q_width(c);
+  const auto kv = Buffers::kv_width(c);
+  return {packed.view().column_slice(0, q), packed.view().column_slice(q, kv),
+          packed.view().column_slice(q + kv, kv)};
+}
+
+Values values_of(const TensorView& slice) {
+  Values all;
+  for (std::int64_t r = 0; r < slice.rows(); ++r) {
+    const auto row = slice.row_slice(r, 1);
+    for (std::int64_t i = 0; i < row.width(); ++i) switch (row.dtype) {
+        case DType::bf16: all.push_back(static_cast<float>(row.as<BFloat16>()[i])); break;
+        case DType::f16: all.push_back(static_cast<float>(row.as<Float16>()[i])); break;
+        default: all.push_back(row.as<float>()[i]);
+      }
+  }
+  return all;
+}
+
+Result run(const Case& c) {
+  const Buffers buffers(c);
+  const auto [q, k, v] = slices(c, buffers.packed);
+  const auto [dq, dk, dv] = slices(c, buffers.gradient);
+  AttentionOptions options{.scale = c.scale, .dropout = c.dropout};
+  if (!c.starts.empty())
+    options.document_start =
+        TensorView::of(c.starts.data(), {static_cast<std::int64_t>(c.starts.size())});
+  attention_forward(c.shape, buffers.out.view(), buffers.lse.view(), q, k, v, options);
+  attention_backward(c.shape, dq, dk, dv, buffers.dout.view(), q, k, v, buffers.out.view(),
+                     buffers.lse.view(), options);
+  EXPECT_TRUE(buffers.out.gaps_intact());
+  return {buffers.out.values(), buffers.lse.values(), values_of(dq), values_of(dk), values_of(dv)};
+}
+
+Result reference(const Case& c, bool causal = true) {
+  const Buffers buffers(c);
+  const auto [q, k, v] = slices(c, buffers.packed);
+  const ReferenceAttention plain{c.shape, static_cast<double>(c.scale), c.starts, c.dropout,
+                                 causal};
+  const auto [out, lse] = plain.forward(values_of(q), values_of(k), values_of(v));
+  const auto [dq, dk, dv] =
+      plain.backward(values_of(q), values_of(k), values_of(v), buffers.dout.values());
+  return {out, lse, dq, dk, dv};
+}
+
+/// Largest relative error of the five results.
+double worst(const Result& got, const Result& want) {
+  return std::max({relative_error(got.out, want.out), relative_error(got.lse, want.lse),
+                   relative_error(got.dq, want.dq), relative_error(got.dk, want.dk),
+                   relative_error(got.dv, want.dv)});
+}
+
+constexpr DType kTypes[] = {DType::f32, DType::bf16, DType::f16};
+
+const AttentionShape kShapes[] = {
+    {.batch = 2, .seq = 37, .heads = 3, .kv_heads = 3, .head_dim = 16},
+    {.batch = 2, .seq = 130, .heads = 4, .kv_heads = 2, .head_dim = 24},
+    {.batch = 1, .seq = 600, .heads = 2, .kv_heads = 1, .head_dim = 64},  // two tiles of keys
+};
+
+/// Documents of changing length: 5, 12, 19, ... positions.
+std::vector<std::int32_t> some_documents(const AttentionShape& shape) {
+  std::vector<std::int32_t> starts;
+  for (std::int64_t b = 0; b < shape.batch; ++b) {
+    std::int64_t start = 0;
+    std::int64_t length = 5 + b;
+    for (std::int64_t i = 0; i < shape.seq; ++i) {
+      if (i == start + length) {
+        start = i;
+        length += 7;
+      }
+      starts.push_back(static_cast<std::int32_t>(start));
+    }
+  }
+  return starts;
+}
+
+const DropoutKey kDropout{
+    .seed = 1, .step = 2, .layer_place = 3, .probability = 0.2f, .first_sample = 4};
+
+TEST(Attention, AgreesWithTheTextbook) {
+  for (const DType dtype : kTypes)
+    for (const AttentionShape& shape : kShapes) {
+      const Case c{shape, dtype};
+      EXPECT_LT(worst(run(c), reference(c)), tolerance(dtype))
+          << name_of(dtype) << " seq " << shape.seq;
+    }
+}
+
+TEST(Attention, KnowsDocumentsDropoutAndScale) {
+  for (const DType dtype : kTypes)
+    for (const AttentionShape& shape : kShapes) {
+      for (const Case& c : {Case{.shape = shape, .dtype = dtype, .starts = some_documents(shape)},
+                            Case{.shape = shape, .dtype = dtype, .dropout = kDropout},
+                            Case{.shape = shape,
+                            .dtype = dtype,
+                            .scale = 0.3f,
+                            .starts = some_documents(shape),
+                            .dropout = kDropout}}) {
+        EXPECT_LT(worst(run(c), reference(c)), tolerance(dtype))
+            << name_of(dtype) << " seq " << shape.seq;
+      }
+    }
+}
+
+TEST(Attention, ReferenceGradientsAreTheDerivatives) {
+  const AttentionShape shape{.batch = 1, .seq = 9, .heads = 2, .kv_heads = 1, .head_dim = 4};
+  Case c{shape, DType::f32, 0, some_documents(shape), kDropout};
+  const Buffers buffers(c);
+  const auto [q, k, v] = slices(c, buffers.packed);
+  const ReferenceAttention plain{shape, 0, c.starts, c.dropout};
+  const Values dout = buffers.dout.values();
+  const Values x[] = {values_of(q), values_of(k), values_of(v)};
+  const auto gradients = plain.backward(x[0], x[1], x[2], dout);
+  const Values* const wanted[] = {&gradients.dq, &gradients.dk, &gradients.dv};
+  for (std::size_t which = 0; which < 3; ++which) {
+    std::vector<std::size_t> elements(x[which].size());
+    std::iota(elements.begin(), elements.end(), 0);
+    const auto loss = [&](const Values& changed) {
+      Values y[] = {x[0], x[1], x[2]};
+      y[which] = changed;
+      const Values out = plain.forward(y[0], y[1], y[2]).out;
+      return std::inner_product(out.begin(), out.end(), dout.begin(), 0.0);
+    };
+    EXPECT_LT(
+        relative_error(*wanted[which], validation::finite_differences(loss, x[which], elements)),
+        1e-8);
+  }
+}
+
+TEST(Attention, SameBitsForAnyNumberOfThreads) {
+  for (const DType dtype : kTypes) {
+    const Case c{kShapes[1], dtype, 0, some_documents(kShapes[1]), kDropout};
+    const Result first = run(c);
+    for (const auto way : validation::kEveryWay) {
+      const ExecutionScope scope(way.execution, way.threads);
+      const Result again = run(c);
+      EXPECT_EQ(first.out, again.out);
+      EXPECT_EQ(first.lse, again.lse);
+      EXPECT_EQ(first.dq, again.dq);
+      EXPECT_EQ(first.dk, again.dk);
+      EXPECT_EQ(first.dv, again.dv);
+    }
+  }
+}
+
+TEST(Attention, ASingleKeyIsCopied) {
+  for (const DType dtype : kTypes) {
+    const Case c{{.batch = 2, .seq = 1, .heads = 2, .kv_heads = 2, .head_dim = 8}, dtype};
+    const Result got = run(c);
+    const Result want = reference(c);
+    EXPECT_LT(relative_error(got.out, want.out), tolerance(dtype));
+    EXPECT_LT(relative_error(got.dv, want.dv), tolerance(dtype));
+    for (const Values& zero : {got.dq, got.dk})  // the score's gradient cancels
+      for (const double value : zero) EXPECT_NEAR(value, 0, tolerance(dtype));
+  }
+}
+
+TEST(Attention, LargeScoresDoNotOverflow) {
+  Case c{kShapes[0], DType::f32, 60.0f};  // scores of several hundred
+  EXPECT_LT(worst(run(c), reference(c)), 1e-3);
+}
+
+TEST(Attention, TheCheckCatchesWrongMasksAndDroppedTiles) {
+  const Case c{kShapes[1], DType::bf16};
+  const Result right = reference(c);
+  EXPECT_GT(worst(reference(c, false), right), 10 * tolerance(c.dtype));
+  Case documents = c;  // one token sees one key too many
+  documents.starts = some_documents(c.shape);
+  const Result want = reference(documents);
+  auto late = documents;
+  for (std::size_t i = 1; i < late.starts.size(); ++i)
+    if (late.starts[i] != late.starts[i - 1] && late.starts[i] > 0) {
+      late.starts[i] -= 1;
+      break;
+    }
+  EXPECT_GT(worst(reference(late), want), tolerance(c.dtype));
+  Result tile = right;  // dv of keys [0, 64) of the first sequence is lost
+  const auto width = static_cast<std::size_t>(Buffers::kv_width(c));
+  std::fill_n(tile.dv.begin(), 64 * width, 0.0);
+  EXPECT_GT(worst(tile, right), 10 * tolerance(c.dtype));
+  auto other = c;  // another draw of dropout
+  other.dropout = kDropout;
+  auto next = other;
+  next.dropout.step += 1;
+  EXPECT_GT(worst(reference(next), reference(other)), 10 * tolerance(c.dtype));
+}
+
+TEST(Attention, RefusesWhatDoesNotFit) {
+  Case c{kShapes[0], DType::f32};
+  c.starts.assign(static_cast<std::size_t>(c.shape.tokens()), 0);
+  c.starts[3] = 4;  // beyond its own position
+  EXPECT_THROW(run(c), Error);
+  c.starts.clear();
+  c.shape.kv_heads = 2;
+  EXPECT_THROW(run(c), Error);
+}
+
+}  // namespace
+}  // namespace trireme::kernels
