@@ -72,6 +72,8 @@ class Hdf5File {
 
   const std::string& path() const { return path_; }
   bool parallel() const { return comm_ != MPI_COMM_NULL; }
+  /// For code that calls HDF5 itself, with an Hdf5Lock held.
+  hid_t id() const { return file_.get(); }
 
   /// Everything written is with the operating system afterwards; with a communicator MPI-IO also
   /// syncs it to disk. A full disk often shows here or in close() first.
