@@ -41,7 +41,7 @@ void run_workers(const char* label, std::int64_t workers, const Worker& worker) 
 template <class Worker>
 void run_workers(const char* label, std::int64_t workers, const Worker& worker) {
   if (execution() == Execution::openmp)
-    run_workers<Kokkos::OpenMP>(label, workers, worker);
+    run_workers<Kokkos::DefaultHostExecutionSpace>(label, workers, worker);  // OpenMP where built
   else
     run_workers<Kokkos::Serial>(label, workers, worker);
 }
