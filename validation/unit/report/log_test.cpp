@@ -3,7 +3,7 @@
 #include "io/metrics/log_file.hpp"
 #include "io/metrics/write_file.hpp"
 #include "kernels/base/error.hpp"
-#include "sample_report.hpp"
+#include "validation/unit/report/sample_report.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>

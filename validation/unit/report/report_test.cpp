@@ -2,7 +2,7 @@
 
 #include "io/metrics/write_file.hpp"
 #include "kernels/base/error.hpp"
-#include "sample_report.hpp"
+#include "validation/unit/report/sample_report.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "sample_report.hpp"
+#include "validation/unit/report/sample_report.hpp"
 
-#include "sample_timeline.hpp"
+#include "validation/unit/report/sample_timeline.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "sample_timeline.hpp"
+#include "validation/unit/report/sample_timeline.hpp"
 
 #include "lib/report/report.hpp"
 
