@@ -10,7 +10,7 @@ RULES = [
     (r"<(oneapi/)?dnnl[^>]*>", r"kernels/(gemm/.*|base/runtime)\.cpp",
      "oneDNN stays inside kernels/gemm"),
     (r"<CLI/[^>]*>", r"apps/[^/]*/main\.cpp", "the command line is parsed in main.cpp"),
-    (r"<nlohmann/json\.hpp>", r".*\.cpp", "a header takes <nlohmann/json_fwd.hpp>"),
+    (r"<nlohmann/json\.hpp>", r".*\.cpp|validation/.*", "a header takes <nlohmann/json_fwd.hpp>"),
     (r"<mpi\.h>", r"(io|lib/comm|lib/checkpoint|apps|validation|perf)/.*", "ranks talk through lib/comm"),
 ]
 
