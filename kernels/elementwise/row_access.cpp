@@ -75,13 +75,18 @@ Pieces Pieces::of(std::initializer_list<const TensorView*> views) {
 
 void join_columns(const float* partial, std::int64_t parts, std::int64_t stride, std::int64_t width,
                   float* out, bool accumulate) {
-  for_rows("join_columns", width, 1024, [=](std::int64_t begin, std::int64_t end) {
-    if (!accumulate) std::fill(out + begin, out + end, 0.0f);
+  constexpr std::int64_t kColumns = 512;
+  for_rows("join_columns", width, kColumns, [=](std::int64_t begin, std::int64_t end) {
+    // The parts are added up first: what was there takes one rounding.
+    float sum[kColumns] = {};
+    const std::int64_t count = end - begin;
     for (std::int64_t part = 0; part < parts; ++part) {
-      const float* __restrict from = partial + part * stride;
+      const float* __restrict from = partial + part * stride + begin;
 #pragma omp simd
-      for (std::int64_t c = begin; c < end; ++c) out[c] += from[c];
+      for (std::int64_t c = 0; c < count; ++c) sum[c] += from[c];
     }
+    for (std::int64_t c = 0; c < count; ++c)
+      out[begin + c] = accumulate ? out[begin + c] + sum[c] : sum[c];
   });
 }
 
