@@ -1,5 +1,6 @@
 #include "kernels/base/runtime.hpp"
 
+#include "kernels/base/cpu_guard.hpp"
 #include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
@@ -89,12 +90,13 @@ Runtime::~Runtime() {
 
 std::string Runtime::describe() const {
   const auto word = [](bool on, const char* name) { return on ? fmt::format(" {}", name) : ""; };
-  return fmt::format("{} thread{}, Kokkos {}.{}.{} OpenMP, CPU{}{}{}{}{}, oneDNN {}.{}.{} {}",
-                     threads_, threads_ == 1 ? "" : "s", KOKKOS_VERSION / 10000,
-                     KOKKOS_VERSION / 100 % 100, KOKKOS_VERSION % 100, word(cpu_.avx2, "avx2"),
-                     word(cpu_.avx512, "avx512"), word(cpu_.avx512_bf16, "avx512_bf16"),
-                     word(cpu_.avx512_fp16, "avx512_fp16"), word(cpu_.amx_bf16, "amx_bf16"),
-                     DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH, product_isa());
+  return fmt::format(
+      "{} thread{}, built for {}, Kokkos {}.{}.{} OpenMP, CPU{}{}{}{}{}, oneDNN {}.{}.{} {}",
+      threads_, threads_ == 1 ? "" : "s", built_for(), KOKKOS_VERSION / 10000,
+      KOKKOS_VERSION / 100 % 100, KOKKOS_VERSION % 100, word(cpu_.avx2, "avx2"),
+      word(cpu_.avx512, "avx512"), word(cpu_.avx512_bf16, "avx512_bf16"),
+      word(cpu_.avx512_fp16, "avx512_fp16"), word(cpu_.amx_bf16, "amx_bf16"), DNNL_VERSION_MAJOR,
+      DNNL_VERSION_MINOR, DNNL_VERSION_PATCH, product_isa());
 }
 
 Execution execution() { return state().execution; }

@@ -14,9 +14,10 @@ import subprocess
 
 def isa_options(entry):
     words = shlex.split(entry["command"]) if "command" in entry else entry["arguments"]
-    # -march is replaced by a later one, so only the last counts.
+    # -march is replaced by a later one, so only the last counts; x86-64 is below every baseline.
     march = [w for w in words if w.startswith("-march=")][-1:]
-    return frozenset([w for w in words if w.startswith("-m") and not w.startswith("-march=")] + march)
+    more = [w for w in words if w.startswith("-m") and not w.startswith(("-march=", "-mno-"))]
+    return frozenset(more + [w for w in march if w != "-march=x86-64"])
 
 
 def output_of(entry):
