@@ -233,6 +233,9 @@ Deck load(const std::filesystem::path& path, const std::vector<std::string>& ove
 /// only keys whose path contains it.
 std::string help(std::string_view filter = "");
 
+/// The generated page lib/deck/REFERENCE.md (Markdown).
+std::string reference_page();
+
 /// One key whose value differs between two resolved decks (missing = "absent").
 struct Change {
   std::string key;

@@ -63,8 +63,6 @@ struct ModelConfig {
   bool tied_embeddings = true;  ///< the head's matrix is the token embedding
   DropoutConfig dropout;
   InitConfig init;
-
-  friend bool operator==(const ModelConfig&, const ModelConfig&);
 };
 
 /// Parameters of the whole model; tied embeddings count once, padding never.

@@ -1,0 +1,214 @@
+// Batch triple, run length, schedule lengths, recomputation, data and precision.
+#include "kernels/base/checked.hpp"
+#include "lib/deck/draft.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace trireme::deck {
+
+namespace {
+
+constexpr std::string_view kGlobal = "train_batch_size";
+constexpr std::string_view kMicro = "train_micro_batch_size_per_gpu";
+constexpr std::string_view kAccumulation = "gradient_accumulation_steps";
+
+/// DeepSpeed's derivation (config.py, _set_batch_related_parameters): integer divisions, checked
+/// afterwards by the product.
+void derive_batch(Draft& draft, std::int64_t data) {
+  const auto global = draft.known(kGlobal);
+  const auto micro = draft.known(kMicro);
+  const auto accumulation = draft.known(kAccumulation);
+  if (global && micro && !accumulation) {
+    draft.derive(kAccumulation, *global / *micro / data);
+  } else if (global && !micro && accumulation) {
+    draft.derive(kMicro, *global / data / *accumulation);
+  } else if (!global && micro) {
+    const std::int64_t steps = accumulation.value_or(1);
+    draft.derive(kAccumulation, steps);
+    draft.derive(kGlobal, checked_multiply(checked_multiply(*micro, steps), data));
+  } else if (global && !micro) {
+    draft.derive(kAccumulation, std::int64_t{1});
+    draft.derive(kMicro, *global / data);
+  }
+}
+
+/// An open length becomes `value`; absent stays at its default.
+void fill_auto(Draft& draft, std::string_view key, std::int64_t value) {
+  if (draft.at(key).is_auto() && !draft.mistakes.in(key)) draft.derive(key, value);
+}
+
+void derive_schedule(Draft& draft, std::int64_t max_steps) {
+  fill_auto(draft, "scheduler.params.total_num_steps", max_steps);
+  fill_auto(draft, "scheduler.params.warmup_num_steps",
+            std::max<std::int64_t>(2, divide_up(max_steps, 20)));
+  fill_auto(draft, "scheduler.params.cycle_first_step_size",
+            std::max<std::int64_t>(1, max_steps / 2));
+  if (draft.open("scheduler.params.cycle_second_step_size"))
+    if (const auto first = draft.known("scheduler.params.cycle_first_step_size"))
+      draft.derive("scheduler.params.cycle_second_step_size", *first);
+  if (draft.open("scheduler.params.cycle_second_stair_count"))
+    if (const auto first = draft.known("scheduler.params.cycle_first_stair_count"))
+      draft.derive("scheduler.params.cycle_second_stair_count", *first);
+  if (draft.open("scheduler.params.warmup_max_lr") && !draft.mistakes.in("optimizer.params.lr"))
+    draft.derive("scheduler.params.warmup_max_lr", draft.number("optimizer.params.lr"));
+}
+
+void check_schedule(Draft& draft) {
+  const std::string* type = draft.at("scheduler.type").text();
+  if (type == nullptr) return;
+  const auto warmup = draft.known("scheduler.params.warmup_num_steps");
+  const auto total = draft.known("scheduler.params.total_num_steps");
+  const bool decays = *type == "WarmupDecayLR" || *type == "WarmupCosineLR";
+  if (decays && warmup && total && *total < *warmup)
+    draft.warn("scheduler.params.total_num_steps",
+               fmt::format("scheduler.params.total_num_steps {} is less than warmup_num_steps {}: "
+                           "the decay is over before the warm-up",
+                           *total, *warmup));
+  if (*type != "OneCycle" || draft.mistakes.in("scheduler.params.cycle_min_lr") ||
+      draft.mistakes.in("scheduler.params.cycle_max_lr"))
+    return;
+  if (draft.number("scheduler.params.cycle_min_lr") > draft.number("scheduler.params.cycle_max_lr"))
+    draft.conflict({"scheduler.params.cycle_min_lr", "scheduler.params.cycle_max_lr"},
+                   "scheduler.params.cycle_min_lr is above cycle_max_lr");
+}
+
+/// Paths of a deck start at its own folder; a list of them each.
+void make_absolute(Draft& draft, std::string_view key, const std::filesystem::path& folder) {
+  Value value = draft.at(key);
+  const auto absolute = [&](const std::string& path) {
+    return (folder / path).lexically_normal().string();
+  };
+  if (const std::string* path = value.text()) {
+    value.data = absolute(*path);
+  } else if (value.list() != nullptr) {
+    for (Value& element : std::get<List>(value.data)) element.data = absolute(*element.text());
+  }
+  draft.derive(key, std::move(value.data));
+}
+
+/// DeepSpeed's pipeline key and our own switch say the same.
+void derive_recompute(Draft& draft) {
+  const auto interval = draft.known("pipeline.activation_checkpoint_interval");
+  if (!interval || draft.mistakes.in("activation_checkpointing.enabled")) return;
+  if (*interval > 1)
+    draft.wrong("pipeline.activation_checkpoint_interval",
+                fmt::format("pipeline.activation_checkpoint_interval: {} is not done yet; nearest: "
+                            "1 (every transformer block)",
+                            *interval));
+  const bool enabled = draft.boolean("activation_checkpointing.enabled");
+  if (*interval == 1 && !enabled && draft.given("activation_checkpointing.enabled"))
+    draft.conflict({"pipeline.activation_checkpoint_interval", "activation_checkpointing.enabled"},
+                   "pipeline.activation_checkpoint_interval 1 asks for recomputation, "
+                   "activation_checkpointing.enabled false forbids it; keep one");
+  if (*interval == 1 && !enabled) draft.derive("activation_checkpointing.enabled", true);
+  if (draft.any_given_below("activation_checkpointing") &&
+      !draft.given("activation_checkpointing.enabled") && *interval == 0)
+    draft.warn("activation_checkpointing.enabled",
+               "the section activation_checkpointing is given without `enabled`: nothing is "
+               "recomputed (DeepSpeed leaves the switch to the model's code)");
+}
+
+}  // namespace
+
+void resolve_batch(Draft& draft) {
+  const auto data = draft.known("parallel.data");
+  if (!data || draft.mistakes.in(kGlobal) || draft.mistakes.in(kMicro) ||
+      draft.mistakes.in(kAccumulation))
+    return;
+  if (!draft.known(kGlobal) && !draft.known(kMicro)) {
+    draft.wrong(kGlobal,
+                "the batch is missing: give train_batch_size or "
+                "train_micro_batch_size_per_gpu");
+    return;
+  }
+  derive_batch(draft, *data);
+  const std::int64_t global = draft.integer(kGlobal);
+  const std::int64_t micro = draft.integer(kMicro);
+  const std::int64_t accumulation = draft.integer(kAccumulation);
+  if (micro * accumulation * *data != global || global == 0)
+    draft.conflict({kGlobal, kMicro, kAccumulation},
+                   fmt::format("the batch does not add up: train_batch_size {} is not "
+                               "train_micro_batch_size_per_gpu {} x gradient_accumulation_steps {} "
+                               "x parallel.data {}",
+                               global, micro, accumulation, *data));
+  const auto pipeline = draft.known("parallel.pipeline");
+  const std::string* schedule = draft.at("parallel.schedule").text();
+  if (pipeline && schedule && *schedule == "interleaved" && accumulation % *pipeline != 0)
+    draft.conflict({kAccumulation, "parallel.schedule", "parallel.pipeline"},
+                   fmt::format("schedule interleaved deals micro-batches in groups of "
+                               "parallel.pipeline {}: gradient_accumulation_steps {} does not "
+                               "divide by it",
+                               *pipeline, accumulation));
+}
+
+void resolve_run(Draft& draft) {
+  derive_recompute(draft);
+  if (draft.mistakes.in("run.max_steps") || draft.mistakes.in("run.max_tokens")) return;
+  const auto tokens = draft.known("run.max_tokens");
+  auto steps = draft.known("run.max_steps");
+  if (!steps && !tokens) {
+    draft.wrong("run.max_steps",
+                "the run's length is missing: give run.max_steps or run.max_tokens");
+    return;
+  }
+  if (tokens) {
+    const auto global = draft.known(kGlobal);
+    const auto context = draft.known("model.context");
+    if (!global || !context || *global < 1) return;
+    const std::int64_t enough = divide_up(*tokens, checked_multiply(*global, *context));
+    steps = std::min(steps.value_or(enough), enough);
+    draft.derive("run.max_steps", *steps);
+  }
+  derive_schedule(draft, *steps);
+  check_schedule(draft);
+}
+
+void resolve_data(Draft& draft, const std::filesystem::path& folder) {
+  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path"})
+    make_absolute(draft, key, folder);
+  if (draft.at("data.seed").is_auto() && !draft.mistakes.in("run.seed"))
+    draft.derive("data.seed", draft.integer("run.seed"));
+  const Value& tokens = draft.at("data.tokens");
+  const List* weights = draft.at("data.weights").list();
+  const std::size_t files = tokens.list() ? tokens.list()->size() : 1;
+  if (tokens.list() && files == 0)
+    draft.wrong("data.tokens", "data.tokens is an empty list: name at least one token file");
+  if (weights && weights->size() != files)
+    draft.conflict({"data.weights", "data.tokens"},
+                   fmt::format("data.weights has {} entries, data.tokens {}; expected one weight a "
+                               "file",
+                               weights->size(), files));
+  const List* band = draft.at("report.expect.validation_loss").list();
+  if (band == nullptr || draft.mistakes.in("report.expect.validation_loss")) return;
+  const auto value = [](const Value& v) {
+    return v.integer() ? static_cast<double>(*v.integer()) : std::get<double>(v.data);
+  };
+  if (band->size() != 2 || value((*band)[0]) > value((*band)[1]))
+    draft.wrong("report.expect.validation_loss",
+                fmt::format("report.expect.validation_loss: expected [low, high]; found {}",
+                            to_json(draft.at("report.expect.validation_loss"))));
+}
+
+void check_precision(Draft& draft) {
+  if (!draft.mistakes.in("fp16.enabled") && !draft.mistakes.in("bf16.enabled") &&
+      draft.boolean("fp16.enabled") && draft.boolean("bf16.enabled"))
+    draft.conflict({"fp16.enabled", "bf16.enabled"},
+                   "fp16.enabled and bf16.enabled are both true; enable one");
+  if (draft.mistakes.in("fp16.loss_scale") || draft.mistakes.in("fp16.min_loss_scale") ||
+      draft.mistakes.in("fp16.initial_scale_power"))
+    return;
+  if (draft.number("fp16.loss_scale") == 0 &&
+      draft.number("fp16.min_loss_scale") > std::exp2(draft.number("fp16.initial_scale_power")))
+    draft.conflict({"fp16.min_loss_scale", "fp16.initial_scale_power"},
+                   "fp16.min_loss_scale is above the initial scale 2^initial_scale_power");
+  const List* betas = draft.at("optimizer.params.betas").list();
+  if (betas && betas->size() != 2)
+    draft.wrong("optimizer.params.betas",
+                fmt::format("optimizer.params.betas: expected [beta1, beta2]; found {}",
+                            to_json(draft.at("optimizer.params.betas"))));
+}
+
+}  // namespace trireme::deck

@@ -1,0 +1,210 @@
+// Every class of mistake: its line, its nearest known key, and all of them in one go.
+#include "validation/unit/deck/try_deck.hpp"
+
+#include <gtest/gtest.h>
+
+namespace trireme::deck::testing {
+namespace {
+
+struct Case {
+  const char* name;
+  std::string more;  ///< keys added to the small deck, from line 2 on
+  std::vector<std::string> overrides;
+  std::string expected;  ///< part of the message
+};
+
+class Mistake : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Mistake, IsNamedWithItsLine) {
+  const Case& c = GetParam();
+  const std::string text = refusal(small_deck(c.more), c.overrides);
+  EXPECT_TRUE(contains(text, c.expected)) << "expected: " << c.expected << "\nfound: " << text;
+  EXPECT_TRUE(text.starts_with("1 mistake in the deck")) << text;
+}
+
+const std::vector<Case> kCases = {
+    {"UnknownKey",
+     R"("zero_optimization": {
+  "stagee": 0},)",
+     {},
+     R"(deck.json:3: unknown key "stagee" in zero_optimization; nearest known: "stage")"},
+    {"UnknownAtTop",
+     R"("gradient_clipp1ng": 1,)",
+     {},
+     R"(deck.json:2: unknown key "gradient_clipp1ng"; nearest known: "gradient_clipping")"},
+    {"KeyInWrongSection",
+     R"("max_steps": 5,)",
+     {},
+     R"(deck.json:2: unknown key "max_steps"; nearest known: "run.max_steps")"},
+    {"NothingNear",
+     R"("qqqqqqqqqqqqqqqq": 5,)",
+     {},
+     R"(deck.json:2: unknown key "qqqqqqqqqqqqqqqq")"},
+    {"Duplicate",
+     R"("fp16": {"enabled": false,
+ "enabled": true},)",
+     {},
+     R"(deck.json:3: duplicate key "enabled": it stands in line 2 already)"},
+    {"TwoNamesOfOneSection",
+     R"("bf16": {"enabled": false},
+ "bfloat16": {"enabled": false},)",
+     {},
+     "deck.json:3: bf16.enabled is given twice, under two names"},
+    {"WrongType",
+     R"("steps_per_print": "often",)",
+     {},
+     R"(deck.json:2: steps_per_print: expected an integer >= 1, or null; found "often" (a text))"},
+    {"OutOfRange",
+     R"("data_parallel_size": 0,)",
+     {},
+     "deck.json:2: data_parallel_size: expected an integer >= 1, or null; found 0"},
+    {"FractionForInteger",
+     R"("steps_per_print": 1.5,)",
+     {},
+     "deck.json:2: steps_per_print: expected an integer >= 1, or null; found 1.5 (a number)"},
+    {"AutoWhereNothingDerives",
+     R"("dump_state": "auto",)",
+     {},
+     R"(deck.json:2: dump_state: expected true or false; found "auto")"},
+    {"WrongElement",
+     R"("optimizer": {"type": "Adam", "params": {"betas": [0.9, "x"]}},)",
+     {},
+     "deck.json:2: optimizer.params.betas: expected a list, each a number >= 0 and <= 1"},
+    {"Choice",
+     R"("parallel": {
+ "schedule": "1f2b"},)",
+     {},
+     R"(deck.json:3: parallel.schedule: expected one of "gpipe", "1f1b", "interleaved"; found "1f2b" (a text); nearest: "1f1b")"},
+    {"SectionExpected",
+     R"("optimizer": 3,)",
+     {},
+     "deck.json:2: optimizer: expected a section { ... }; found 3"},
+    {"NotYetValue",
+     R"("zero_optimization": {"stage": 2},)",
+     {},
+     "deck.json:2: zero_optimization.stage: 2 is not done yet; nearest: 0"},
+    {"OldBareZero",
+     R"("zero_optimization": true,)",
+     {},
+     "deck.json:2: zero_optimization.stage: 1 is not done yet; nearest: 0"},
+    {"NotYetOffload",
+     R"("zero_optimization": {"offload_optimizer": {"device": "cpu", "pin_memory": true}},)",
+     {},
+     R"(zero_optimization.offload_optimizer.device: "cpu" is not done yet; nearest: none)"},
+    {"NotYetChoice",
+     R"("optimizer": {"type": "Muon"},)",
+     {},
+     R"(deck.json:2: optimizer.type: "Muon" is not done yet; choose one of "Adam", "AdamW", "SGD", "Lion", "Lamb")"},
+    {"Refused",
+     R"("optimizer": {"type": "Adam", "params": {"max_grad_norm": 1.0}},)",
+     {},
+     "optimizer.params.max_grad_norm: use gradient_clipping"},
+    {"ParameterOfAnotherOptimizer",
+     R"("optimizer": {"type": "SGD", "params": {"betas": [0.9, 0.99]}},)",
+     {},
+     "optimizer.params.betas does not belong to SGD but to Adam AdamW Lion Lamb"},
+    {"ParameterWithoutScheduler",
+     R"("scheduler": {"params": {"warmup_num_steps": 3}},)",
+     {},
+     "scheduler.params.warmup_num_steps is given without scheduler.type"},
+    {"MissingParameter",
+     R"("scheduler": {"type": "OneCycle", "params": {"cycle_max_lr": 0.1}},)",
+     {},
+     "scheduler.params.cycle_min_lr is missing"},
+    {"UnknownOverride",
+     "",
+     {"run.max_stepz=4"},
+     R"(--set run.max_stepz=4: unknown key "max_stepz" in run; nearest known: "max_steps")"},
+    {"MistypedOverride",
+     "",
+     {"run.max_steps=many"},
+     R"(--set run.max_steps=many: run.max_steps: expected an integer >= 1, or "auto"; found "many")"},
+    {"OverrideWithoutValue", "", {"run.max_steps"}, "--set run.max_steps: expected a.b=c"},
+    {"Fp16AndBf16",
+     R"("fp16": {"enabled": true},
+ "bf16": {"enabled": true},)",
+     {},
+     "deck.json:3: fp16.enabled and bf16.enabled are both true"},
+    {"BatchTriple",
+     R"("train_micro_batch_size_per_gpu": 3,
+ "gradient_accumulation_steps": 2,)",
+     {},
+     "train_batch_size 8 is not train_micro_batch_size_per_gpu 3 x "
+     "gradient_accumulation_steps 2 x parallel.data 1"},
+    {"GridAgainstRanks",
+     R"("parallel": {"tensor": 2},)",
+     {},
+     "deck.json:2: 1 ranks do not divide by parallel.tensor 2 x parallel.pipeline 1"},
+    {"UnknownPreset",
+     "",
+     {"model.preset=gpt2-125m"},
+     R"(no model is called "gpt2-125m"; nearest: "gpt2-124m")"},
+    {"MinLossScaleAboveStart",
+     R"("fp16": {"enabled": true, "min_loss_scale": 4, "initial_scale_power": 1},)",
+     {},
+     "fp16.min_loss_scale is above the initial scale"},
+    {"ExpectedBand",
+     R"("report": {"expect": {"validation_loss": [4]}},)",
+     {},
+     "report.expect.validation_loss: expected [low, high]; found [4]"},
+    {"RecomputeContradiction",
+     R"("activation_checkpointing": {"enabled": false}, "pipeline": {"activation_checkpoint_interval": 1},)",
+     {},
+     "activation_checkpointing.enabled false forbids it"},
+};
+
+INSTANTIATE_TEST_SUITE_P(All, Mistake, ::testing::ValuesIn(kCases),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST(Mistakes, SmallDeckItselfIsRight) { EXPECT_EQ(refusal(small_deck()), ""); }
+
+TEST(Mistakes, AllInOneGoInOrderOfLines) {
+  const std::string text = refusal(R"({
+  "model": {"family": "lama", "layers": 4, "hidden": 64, "heads": 4, "vocabulary": 512},
+  "data": {"tokens": 7},
+  "train_batch_size": 8,
+  "unknown_thing": 1,
+  "run": {"max_steps": 0}
+})",
+                                   {"dump_state=3"});
+  EXPECT_TRUE(text.starts_with("5 mistakes in the deck")) << text;
+  std::size_t at = 0;
+  for (const char* part :
+       {"deck.json:2: model.family", "deck.json:3: data.tokens", "deck.json:5: unknown key",
+        "deck.json:6: run.max_steps", "--set dump_state=3: dump_state"}) {
+    const auto found = text.find(part, at);
+    EXPECT_NE(found, std::string::npos) << part << " is not in its place in\n" << text;
+    if (found != std::string::npos) at = found;
+  }
+}
+
+TEST(Mistakes, EmptyDeckNamesAllThatIsMissing) {
+  const std::string text = refusal("{}");
+  for (const char* part : {"data.tokens is missing", "model.family is missing",
+                           "the batch is missing", "the run's length is missing"})
+    EXPECT_TRUE(contains(text, part)) << part << "\n" << text;
+}
+
+TEST(Mistakes, BadJsonNamesItsLine) {
+  EXPECT_TRUE(contains(refusal("{\n\"a\": 1,,\n}"), "deck.json:2: the deck is not valid JSON"));
+  EXPECT_TRUE(contains(refusal("[1]"), "a deck is one JSON object"));
+}
+
+TEST(Mistakes, CommentsAreNoMistakes) {
+  EXPECT_EQ(refusal(small_deck("// one\n/* two\n lines */")), "");
+  // and they count as lines
+  EXPECT_TRUE(contains(refusal(small_deck("// one\n/* two\n lines */ \"x_y_z\": 1,")),
+                       "deck.json:4: unknown key"));
+}
+
+TEST(Mistakes, MissingFileIsExitThree) {
+  try {
+    load(std::filesystem::path("/nowhere/deck.json"), {}, 1);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::kFile);
+  }
+}
+
+}  // namespace
+}  // namespace trireme::deck::testing
