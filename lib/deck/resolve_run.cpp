@@ -171,6 +171,14 @@ void resolve_data(Draft& draft, const std::filesystem::path& folder) {
     make_absolute(draft, key, folder);
   if (draft.at("data.seed").is_auto() && !draft.mistakes.in("run.seed"))
     draft.derive("data.seed", draft.integer("run.seed"));
+  if (!draft.at("data.validation_tokens").is_null() &&
+      !draft.mistakes.in("data.validation_fraction")) {
+    if (draft.given("data.validation_fraction") && draft.number("data.validation_fraction") > 0)
+      draft.conflict({"data.validation_fraction", "data.validation_tokens"},
+                     "data.validation_fraction and data.validation_tokens both say what validates; "
+                     "keep one");
+    draft.derive("data.validation_fraction", 0.0);
+  }
   const Value& tokens = draft.at("data.tokens");
   const List* weights = draft.at("data.weights").list();
   const std::size_t files = tokens.list() ? tokens.list()->size() : 1;

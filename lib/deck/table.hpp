@@ -95,6 +95,8 @@ Row not_yet(std::string_view path, Type type, std::string_view standard, std::st
 Row idle(std::string_view path, Type type, std::string_view standard, std::string_view why,
          std::string_view help);
 Row only_for(std::string_view variants, Row row);
+/// All rows of the parts, in order.
+std::vector<Row> joined(std::vector<std::vector<Row>> parts);
 
 struct Section {
   std::string_view title;

@@ -1,8 +1,6 @@
 // Rows of data efficiency, curriculum, sparse attention and compression: known, not done yet.
 #include "lib/deck/table_sections.hpp"
 
-#include <array>
-
 namespace trireme::deck {
 
 namespace {
@@ -95,41 +93,25 @@ std::vector<Row> sparse_attention_rows() {
   };
 }
 
-void append(std::vector<Row>& rows, std::vector<Row> more) {
-  rows.insert(rows.end(), std::make_move_iterator(more.begin()),
-              std::make_move_iterator(more.end()));
-}
-
-}  // namespace
-
-Section efficiency_section() {
-  Section section{"Data efficiency and sparse attention", "Known and not done yet.", {}};
-  append(section.rows, data_efficiency_rows());
-  append(section.rows, curriculum_rows());
-  append(section.rows, sparse_attention_rows());
-  return section;
-}
-
-Section compression_section() {
+std::vector<Row> technique(std::string_view enabled, std::string_view options,
+                           std::string_view groups, std::string_view help) {
   const std::string_view off = "compression is not done yet";
-  const auto technique = [&](std::string_view enabled, std::string_view options,
-                             std::string_view groups, std::string_view help) {
-    return std::vector<Row>{
-        not_yet(enabled, boolean(), "false", "false", help),
-        idle(
-            options, any(), "null", off,
-            "schedule_offset, schedule_offset_end, schedule_offset_stride, method, "
-            "quantize_groups, "
-            "quantization_type, rounding, quantize_weight_in_forward, quantizer_kernel, "
-            "quantize_verbose, fp16_mixed_quantize, range_calibration, block_pattern, dense_ratio, "
-            "excluded_modules, num_heads"),
-        idle(groups, any(), "null", off,
-             "by group: {params{start_bits, target_bits, quantization_period, bits, dense_ratio}, "
-             "modules, related_modules}"),
-    };
+  return {
+      not_yet(enabled, boolean(), "false", "false", help),
+      idle(options, any(), "null", off,
+           "schedule_offset, schedule_offset_end, schedule_offset_stride, method, quantize_groups, "
+           "quantization_type, rounding, quantize_weight_in_forward, quantizer_kernel, "
+           "quantize_verbose, fp16_mixed_quantize, range_calibration, block_pattern, dense_ratio, "
+           "excluded_modules, num_heads"),
+      idle(groups, any(), "null", off,
+           "by group: {params{start_bits, target_bits, quantization_period, bits, dense_ratio}, "
+           "modules, related_modules}"),
   };
-  Section section{"Compression", "Known and not done yet.", {}};
-  section.rows = {
+}
+
+std::vector<Row> layer_reduction_rows() {
+  const std::string_view off = "compression is not done yet";
+  return {
       not_yet("compression_training.layer_reduction.enabled", boolean(), "false", "false",
               "train fewer layers than the teacher"),
       idle("compression_training.layer_reduction.keep_number_layer", integer().or_null(), "null",
@@ -141,41 +123,53 @@ Section compression_section() {
       idle("compression_training.layer_reduction.other_module_name", list_of(text()).or_null(),
            "null", off, "other modules taken"),
   };
-  append(
-      section.rows,
-      technique("compression_training.weight_quantization.shared_parameters.enabled",
-                "compression_training.weight_quantization.shared_parameters.*",
-                "compression_training.weight_quantization.different_groups.*", "quantize weights"));
-  append(section.rows,
-         technique("compression_training.activation_quantization.shared_parameters.enabled",
-                   "compression_training.activation_quantization.shared_parameters.*",
-                   "compression_training.activation_quantization.different_groups.*",
-                   "quantize activations"));
-  append(section.rows,
-         technique("compression_training.sparse_pruning.shared_parameters.enabled",
-                   "compression_training.sparse_pruning.shared_parameters.*",
-                   "compression_training.sparse_pruning.different_groups.*", "prune elements"));
-  append(section.rows,
-         technique("compression_training.row_pruning.shared_parameters.enabled",
-                   "compression_training.row_pruning.shared_parameters.*",
-                   "compression_training.row_pruning.different_groups.*", "prune rows"));
-  append(section.rows,
-         technique("compression_training.head_pruning.shared_parameters.enabled",
-                   "compression_training.head_pruning.shared_parameters.*",
-                   "compression_training.head_pruning.different_groups.*", "prune heads"));
-  append(section.rows,
-         technique("compression_training.channel_pruning.shared_parameters.enabled",
-                   "compression_training.channel_pruning.shared_parameters.*",
-                   "compression_training.channel_pruning.different_groups.*", "prune channels"));
-  append(section.rows,
-         {not_yet("quantize_training", any().or_null(), "null", "null",
-                  "mixture of quantization (old form, with eigenvalue)"),
-          not_yet("eigenvalue", any().or_null(), "null", "null",
-                  "{enabled, verbose, max_iter, tol, stability, gas_boundary_resolution, "
-                  "layer_name, layer_num}"),
-          not_yet("weight_quantization", any().or_null(), "null", "null",
-                  "ZeRO-Inference's weight quantization")});
-  return section;
+}
+
+std::vector<Row> old_quantization_rows() {
+  return {
+      not_yet("quantize_training", any().or_null(), "null", "null",
+              "mixture of quantization (old form, with eigenvalue)"),
+      not_yet("eigenvalue", any().or_null(), "null", "null",
+              "{enabled, verbose, max_iter, tol, stability, gas_boundary_resolution, "
+              "layer_name, layer_num}"),
+      not_yet("weight_quantization", any().or_null(), "null", "null",
+              "ZeRO-Inference's weight quantization"),
+  };
+}
+
+}  // namespace
+
+Section efficiency_section() {
+  return {"Data efficiency and sparse attention", "Known and not done yet.",
+          joined({data_efficiency_rows(), curriculum_rows(), sparse_attention_rows()})};
+}
+
+Section compression_section() {
+  return {
+      "Compression", "Known and not done yet.",
+      joined(
+          {layer_reduction_rows(),
+           technique("compression_training.weight_quantization.shared_parameters.enabled",
+                     "compression_training.weight_quantization.shared_parameters.*",
+                     "compression_training.weight_quantization.different_groups.*",
+                     "quantize weights"),
+           technique("compression_training.activation_quantization.shared_parameters.enabled",
+                     "compression_training.activation_quantization.shared_parameters.*",
+                     "compression_training.activation_quantization.different_groups.*",
+                     "quantize activations"),
+           technique("compression_training.sparse_pruning.shared_parameters.enabled",
+                     "compression_training.sparse_pruning.shared_parameters.*",
+                     "compression_training.sparse_pruning.different_groups.*", "prune elements"),
+           technique("compression_training.row_pruning.shared_parameters.enabled",
+                     "compression_training.row_pruning.shared_parameters.*",
+                     "compression_training.row_pruning.different_groups.*", "prune rows"),
+           technique("compression_training.head_pruning.shared_parameters.enabled",
+                     "compression_training.head_pruning.shared_parameters.*",
+                     "compression_training.head_pruning.different_groups.*", "prune heads"),
+           technique("compression_training.channel_pruning.shared_parameters.enabled",
+                     "compression_training.channel_pruning.shared_parameters.*",
+                     "compression_training.channel_pruning.different_groups.*", "prune channels"),
+           old_quantization_rows()})};
 }
 
 }  // namespace trireme::deck

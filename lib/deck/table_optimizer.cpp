@@ -3,11 +3,11 @@
 
 namespace trireme::deck {
 
-Section optimizer_section() {
+namespace {
+
+std::vector<Row> optimizer_rows() {
   const std::string_view adams = "Adam AdamW";
   const std::string_view scaled = "Adam AdamW Lamb";
-  const std::string_view one_bit = "OneBitAdam OneBitLamb ZeroOneAdam";
-  const std::string_view type_is_later = "choose another optimizer.type";
   Row clip = not_yet("optimizer.params.max_grad_norm", number().or_null(), "null",
                      "use gradient_clipping (DeepSpeed refuses the key too)",
                      "clipping inside the optimizer");
@@ -16,93 +16,109 @@ Section optimizer_section() {
                         "leave it false (DeepSpeed refuses it too)", "AMSGrad's maximum");
   amsgrad.status = Status::refused;
   return {
-      "Optimizer",
-      "Weight decay acts on matrices and embeddings, never on norms and biases. Masters and "
-      "moments "
-      "are fp32. A parameter that does not belong to the type is an error.",
-      {
-          works("optimizer.type",
-                choice({"Adam", "AdamW", "SGD", "Lion", "Lamb"})
-                    .not_yet({"Adagrad", "Muon", "MuAdam", "MuAdamW", "MuSGD", "OneBitAdam",
-                              "ZeroOneAdam", "OneBitLamb"})
-                    .any_case(),
-                "\"AdamW\"", "", "Adam means AdamW unless adam_w_mode is false, as in DeepSpeed"),
-          works("optimizer.params.lr", number().from(0), "0.001", "",
-                "learning rate without a scheduler, and what a warm-up rises to"),
-          only_for("Adam AdamW Lion Lamb",
-                   works("optimizer.params.betas", list_of(number().from(0).up_to(1)),
-                         "[0.9, 0.999]", "", "decay of the moments' averages")),
-          only_for(scaled, works("optimizer.params.eps", number().above(0), "1e-8", "",
-                                 "added to the root of the second moment")),
-          works("optimizer.params.weight_decay", number().from(0), "0.0", "",
-                "decoupled for AdamW, Lion and Lamb; added to the gradient for Adam and SGD"),
-          only_for(scaled, works("optimizer.params.bias_correction", boolean(), "true", "",
-                                 "divide moments by 1 - beta^step")),
-          only_for(adams, works("optimizer.params.adam_w_mode", boolean(), "true", "",
-                                "false: weight decay is added to the gradient (L2)")),
-          only_for("SGD", works("optimizer.params.momentum", number().from(0).up_to(1), "0.0", "",
-                                "share of the last update that is kept")),
-          only_for("SGD", works("optimizer.params.dampening", number().from(0).up_to(1), "0.0", "",
-                                "share of the gradient that momentum leaves out")),
-          only_for("SGD", works("optimizer.params.nesterov", boolean(), "false", "",
-                                "Nesterov's form of momentum")),
-          only_for("Lamb", works("optimizer.params.max_coeff", number().above(0), "10.0", "",
-                                 "upper bound of the trust ratio")),
-          only_for("Lamb", works("optimizer.params.min_coeff", number().from(0), "0.01", "",
-                                 "lower bound of the trust ratio")),
-          clip,
-          only_for(scaled, amsgrad),
-          only_for(adams, idle("optimizer.params.torch_adam", boolean(), "false",
-                               "there is one implementation", "PyTorch's Adam")),
-          only_for(adams, idle("optimizer.params.fp32_optimizer_states", boolean(), "true",
-                               "moments are fp32", "type of CPU Adam's moments")),
-          only_for("Adagrad", not_yet("optimizer.params.lr_decay", number(), "0.0", type_is_later,
-                                      "Adagrad's decay of the rate")),
-          only_for("Muon", not_yet("optimizer.params.muon_lr", number().or_null(), "null",
-                                   type_is_later, "rate of matrices")),
-          only_for("Muon", not_yet("optimizer.params.adam_lr", number().or_null(), "null",
-                                   type_is_later, "rate of everything else")),
-          only_for("Muon", not_yet("optimizer.params.ns_method", choice({"gram", "standard"}),
-                                   "\"standard\"", type_is_later, "Newton-Schulz iteration")),
-          only_for(one_bit, not_yet("optimizer.params.freeze_step", integer(), "100000",
-                                    type_is_later, "steps before compression starts")),
-          only_for(one_bit, not_yet("optimizer.params.cuda_aware", boolean(), "false",
-                                    type_is_later, "MPI takes device pointers")),
-          only_for(one_bit, not_yet("optimizer.params.comm_backend_name", text(), "\"nccl\"",
-                                    type_is_later, "who communicates")),
-          only_for(one_bit, not_yet("optimizer.params.exp_avg_mask", any().or_null(), "null",
-                                    type_is_later, "entries whose gradient is always zero")),
-          only_for("ZeroOneAdam", not_yet("optimizer.params.var_freeze_step", integer(), "100000",
-                                          type_is_later, "steps before the variance is frozen")),
-          only_for("ZeroOneAdam", not_yet("optimizer.params.var_update_scaler", integer(), "16",
-                                          type_is_later, "interval of variance updates")),
-          only_for("ZeroOneAdam", not_yet("optimizer.params.local_step_scaler", integer(), "32678",
-                                          type_is_later, "growth of local steps")),
-          only_for("ZeroOneAdam", not_yet("optimizer.params.local_step_clipper", integer(), "16",
-                                          type_is_later, "most local steps")),
-          only_for("OneBitLamb", not_yet("optimizer.params.coeff_beta", number(), "0.9",
-                                         type_is_later, "decay of the trust ratio's average")),
-          only_for("OneBitLamb", not_yet("optimizer.params.factor_max", number(), "4.0",
-                                         type_is_later, "upper bound of the factor")),
-          only_for("OneBitLamb", not_yet("optimizer.params.factor_min", number(), "0.5",
-                                         type_is_later, "lower bound of the factor")),
-          only_for("OneBitLamb", not_yet("optimizer.params.factor_threshold", number(), "0.1",
-                                         type_is_later, "most change of the factor a step")),
-          idle("optimizer.legacy_fusion", boolean(), "false", "there is one implementation",
-               "DeepSpeed's old fused optimizer"),
-          [] {
-            Row row = works("gradient_clipping", number().from(0).or_auto(), "1.0", "",
-                            "largest global norm of all gradients; 0 = off");
-            row.differs = "before June 2026 DeepSpeed's default was 0, no clipping";
-            return row;
-          }(),
-          idle("zero_allow_untested_optimizer", boolean(), "false",
-               "every optimizer here is tested", "let ZeRO use any optimizer"),
-          idle("zero_force_ds_cpu_optimizer", boolean(), "true", "there is one implementation",
-               "offload must use DeepSpeed's CPU optimizer"),
-          idle("graph_harvesting", boolean(), "false", "there are no CUDA graphs yet",
-               "CUDA graphs in the BF16 optimizer"),
-      }};
+      works("optimizer.type",
+            choice({"Adam", "AdamW", "SGD", "Lion", "Lamb"})
+                .not_yet({"Adagrad", "Muon", "MuAdam", "MuAdamW", "MuSGD", "OneBitAdam",
+                          "ZeroOneAdam", "OneBitLamb"})
+                .any_case(),
+            "\"AdamW\"", "", "Adam means AdamW unless adam_w_mode is false, as in DeepSpeed"),
+      works("optimizer.params.lr", number().from(0), "0.001", "",
+            "learning rate without a scheduler, and what a warm-up rises to"),
+      only_for("Adam AdamW Lion Lamb",
+               works("optimizer.params.betas", list_of(number().from(0).up_to(1)), "[0.9, 0.999]",
+                     "", "decay of the moments' averages")),
+      only_for(scaled, works("optimizer.params.eps", number().above(0), "1e-8", "",
+                             "added to the root of the second moment")),
+      works("optimizer.params.weight_decay", number().from(0), "0.0", "",
+            "decoupled for AdamW, Lion and Lamb; added to the gradient for Adam and SGD"),
+      only_for(scaled, works("optimizer.params.bias_correction", boolean(), "true", "",
+                             "divide moments by 1 - beta^step")),
+      only_for(adams, works("optimizer.params.adam_w_mode", boolean(), "true", "",
+                            "false: weight decay is added to the gradient (L2)")),
+      only_for("SGD", works("optimizer.params.momentum", number().from(0).up_to(1), "0.0", "",
+                            "share of the last update that is kept")),
+      only_for("SGD", works("optimizer.params.dampening", number().from(0).up_to(1), "0.0", "",
+                            "share of the gradient that momentum leaves out")),
+      only_for("SGD", works("optimizer.params.nesterov", boolean(), "false", "",
+                            "Nesterov's form of momentum")),
+      only_for("Lamb", works("optimizer.params.max_coeff", number().above(0), "10.0", "",
+                             "upper bound of the trust ratio")),
+      only_for("Lamb", works("optimizer.params.min_coeff", number().from(0), "0.01", "",
+                             "lower bound of the trust ratio")),
+      clip,
+      only_for(scaled, amsgrad),
+      only_for(adams, idle("optimizer.params.torch_adam", boolean(), "false",
+                           "there is one implementation", "PyTorch's Adam")),
+      only_for(adams, idle("optimizer.params.fp32_optimizer_states", boolean(), "true",
+                           "moments are fp32", "type of CPU Adam's moments")),
+  };
+}
+
+/// Parameters of DeepSpeed's optimizers that are not done yet.
+std::vector<Row> later_optimizer_rows() {
+  const std::string_view one_bit = "OneBitAdam OneBitLamb ZeroOneAdam";
+  const std::string_view type_is_later = "choose another optimizer.type";
+  return {
+      only_for("Adagrad", not_yet("optimizer.params.lr_decay", number(), "0.0", type_is_later,
+                                  "Adagrad's decay of the rate")),
+      only_for("Muon", not_yet("optimizer.params.muon_lr", number().or_null(), "null",
+                               type_is_later, "rate of matrices")),
+      only_for("Muon", not_yet("optimizer.params.adam_lr", number().or_null(), "null",
+                               type_is_later, "rate of everything else")),
+      only_for("Muon", not_yet("optimizer.params.ns_method", choice({"gram", "standard"}),
+                               "\"standard\"", type_is_later, "Newton-Schulz iteration")),
+      only_for(one_bit, not_yet("optimizer.params.freeze_step", integer(), "100000", type_is_later,
+                                "steps before compression starts")),
+      only_for(one_bit, not_yet("optimizer.params.cuda_aware", boolean(), "false", type_is_later,
+                                "MPI takes device pointers")),
+      only_for(one_bit, not_yet("optimizer.params.comm_backend_name", text(), "\"nccl\"",
+                                type_is_later, "who communicates")),
+      only_for(one_bit, not_yet("optimizer.params.exp_avg_mask", any().or_null(), "null",
+                                type_is_later, "entries whose gradient is always zero")),
+      only_for("ZeroOneAdam", not_yet("optimizer.params.var_freeze_step", integer(), "100000",
+                                      type_is_later, "steps before the variance is frozen")),
+      only_for("ZeroOneAdam", not_yet("optimizer.params.var_update_scaler", integer(), "16",
+                                      type_is_later, "interval of variance updates")),
+      only_for("ZeroOneAdam", not_yet("optimizer.params.local_step_scaler", integer(), "32678",
+                                      type_is_later, "growth of local steps")),
+      only_for("ZeroOneAdam", not_yet("optimizer.params.local_step_clipper", integer(), "16",
+                                      type_is_later, "most local steps")),
+      only_for("OneBitLamb", not_yet("optimizer.params.coeff_beta", number(), "0.9", type_is_later,
+                                     "decay of the trust ratio's average")),
+      only_for("OneBitLamb", not_yet("optimizer.params.factor_max", number(), "4.0", type_is_later,
+                                     "upper bound of the factor")),
+      only_for("OneBitLamb", not_yet("optimizer.params.factor_min", number(), "0.5", type_is_later,
+                                     "lower bound of the factor")),
+      only_for("OneBitLamb", not_yet("optimizer.params.factor_threshold", number(), "0.1",
+                                     type_is_later, "most change of the factor a step")),
+  };
+}
+
+std::vector<Row> update_rows() {
+  Row clipping = works("gradient_clipping", number().from(0).or_auto(), "1.0", "",
+                       "largest global norm of all gradients; 0 = off");
+  clipping.differs = "before June 2026 DeepSpeed's default was 0, no clipping";
+  return {
+      clipping,
+      idle("optimizer.legacy_fusion", boolean(), "false", "there is one implementation",
+           "DeepSpeed's old fused optimizer"),
+      idle("zero_allow_untested_optimizer", boolean(), "false", "every optimizer here is tested",
+           "let ZeRO use any optimizer"),
+      idle("zero_force_ds_cpu_optimizer", boolean(), "true", "there is one implementation",
+           "offload must use DeepSpeed's CPU optimizer"),
+      idle("graph_harvesting", boolean(), "false", "there are no CUDA graphs yet",
+           "CUDA graphs in the BF16 optimizer"),
+  };
+}
+
+}  // namespace
+
+Section optimizer_section() {
+  return {"Optimizer",
+          "Weight decay acts on matrices and embeddings, never on norms and biases. Masters and "
+          "moments "
+          "are fp32. A parameter that does not belong to the type is an error.",
+          joined({optimizer_rows(), later_optimizer_rows(), update_rows()})};
 }
 
 Section scheduler_section() {

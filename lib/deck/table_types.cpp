@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
+
 namespace trireme::deck {
 
 Type Type::from(double x) const {
@@ -166,6 +168,14 @@ Row idle(std::string_view path, Type type, std::string_view standard, std::strin
 Row only_for(std::string_view variants, Row row) {
   row.variants = variants;
   return row;
+}
+
+std::vector<Row> joined(std::vector<std::vector<Row>> parts) {
+  std::vector<Row> all;
+  for (auto& part : parts)
+    all.insert(all.end(), std::make_move_iterator(part.begin()),
+               std::make_move_iterator(part.end()));
+  return all;
 }
 
 }  // namespace trireme::deck
