@@ -45,6 +45,11 @@ std::string format_integer(std::int64_t value) {
   return digits;
 }
 
+std::string format_speed(double per_second) {
+  if (!(std::abs(per_second) < 1e5)) return format_count(per_second);
+  return per_second < 100 ? three_digits(per_second) : format_integer(std::llround(per_second));
+}
+
 std::string format_bytes(double bytes) {
   if (!std::isfinite(bytes)) return "-";
   if (std::abs(bytes) < 1024) return fmt::format("{:.0f} B", bytes);

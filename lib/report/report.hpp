@@ -25,6 +25,11 @@ Expect judge(std::string quantity, double low, double high, double found);
 double region_gap(const RunReport& report);
 inline constexpr double kRegionTolerance = 0.01;
 
+/// Share of the time between the first forward and the last backward of the grid in which the
+/// compute lanes of the timeline's ranks run neither forward, recompute nor backward; NaN without
+/// such spans.
+double measured_bubble(const Timeline& timeline);
+
 /// Ranks whose timeline is worth keeping on a grid of `world_size` ranks: all up to `most`, beyond
 /// that evenly spread ones with the first and the last. A pure function, so all ranks agree.
 std::vector<int> timeline_ranks(int world_size, int most = 16);

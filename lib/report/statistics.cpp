@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 namespace trireme::report {
 namespace {
@@ -79,6 +80,23 @@ double region_gap(const RunReport& report) {
   double sum = 0;
   for (const Region& region : report.regions) sum += region.avg;
   return (sum - report.step_seconds.mean) / report.step_seconds.mean;
+}
+
+double measured_bubble(const Timeline& timeline) {
+  double busy = 0;
+  double begin = INFINITY;
+  double end = -INFINITY;
+  std::set<int> ranks;
+  for (const Span& span : timeline.spans) {
+    ranks.insert(span.rank);
+    const bool pass = span.kind == "forward" || span.kind == "recompute" || span.kind == "backward";
+    if (span.lane != "compute" || !pass) continue;
+    busy += span.end - span.start;
+    begin = std::min(begin, span.start);
+    end = std::max(end, span.end);
+  }
+  if (!(begin < end)) return kUnknown;
+  return 1 - busy / ((end - begin) * static_cast<double>(ranks.size()));
 }
 
 std::vector<int> timeline_ranks(int world_size, int most) {

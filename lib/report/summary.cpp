@@ -34,7 +34,7 @@ std::string head(const RunReport& report) {
       fmt::format("median {}, 5 % to 95 %: {} to {}", format_seconds(report.step_seconds.median),
                   format_seconds(report.step_seconds.p5), format_seconds(report.step_seconds.p95)));
   line("speed",
-       fmt::format("{} tokens/s, {} of the GEMM peak {}", format_count(report.tokens_per_second),
+       fmt::format("{} tokens/s, {} of the GEMM peak {}", format_speed(report.tokens_per_second),
                    format_share(report.mfu), format_rate(report.peak.flops, "FLOP/s")));
   if (std::isfinite(report.bubble.measured) || std::isfinite(report.bubble.predicted)) {
     line("bubble", fmt::format("{} measured, {} predicted", format_share(report.bubble.measured),

@@ -166,6 +166,23 @@ TEST(Report, VerdictOfTheExpectedBand) {
   EXPECT_EQ(judge("validation_loss", 2, 3, kUnknown).verdict, "not reached");
 }
 
+// 1F1B's own share of idle compute is (stages - 1) / (micro-batches + stages - 1) when transfers
+// cost nothing (Narayanan et al. 2021, section 2.2); the sample's transfers add a little.
+TEST(Report, MeasuredBubbleFollowsTheSchedule) {
+  EXPECT_NEAR(measured_bubble(sample::make(2, 1, 1, 4, 8).report.timeline), 0, 1e-9);
+  for (const auto& [stages, micro_batches] : {std::pair{2, 4}, {4, 8}, {4, 16}}) {
+    const Timeline timeline = sample::make(1, 1, stages, 4, micro_batches).report.timeline;
+    const double schedule = (stages - 1.0) / (micro_batches + stages - 1.0);
+    EXPECT_GE(measured_bubble(timeline), schedule - 1e-9);
+    EXPECT_LE(measured_bubble(timeline), schedule + 0.08);
+  }
+  Timeline late = sample::make(1, 1, 2, 4, 4).report.timeline;
+  const double before = measured_bubble(late);
+  for (Span& span : late.spans) span.end += span.kind == "backward" && span.rank == 0 ? -0.05 : 0;
+  EXPECT_GT(measured_bubble(late), before + 0.02);  // planted: idle time that no wait explains
+  EXPECT_TRUE(std::isnan(measured_bubble({})));
+}
+
 TEST(Report, TimelineRanksAreFewAndHoldBothEnds) {
   EXPECT_EQ(timeline_ranks(1), std::vector<int>{0});
   EXPECT_EQ(timeline_ranks(8).size(), 8u);

@@ -18,7 +18,7 @@ double noise(std::int64_t i) {
   return static_cast<double>(x >> 11) / static_cast<double>(1ULL << 52) - 1;
 }
 
-constexpr std::int64_t kBatchTokens = 16384;
+constexpr std::int64_t kBatchTokens = 2048;
 constexpr double kPeak = 152.4e9;
 
 double loss_at(std::int64_t step) {
@@ -140,7 +140,7 @@ Sample make(int data, int tensor, int pipeline, std::int64_t steps, int micro_ba
   report.seconds = 351.8;
   report.timeline = make_timeline(report.grid, report.world_size, steps / 2);
   report.bubble = {static_cast<double>(pipeline - 1) / (micro_batches + pipeline - 1),
-                   bubble_of(report.timeline)};
+                   measured_bubble(report.timeline)};
   fill_memory(report);
   fill_tables(report);
   for (const std::int64_t step : {steps / 2, steps}) {

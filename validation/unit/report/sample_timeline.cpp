@@ -6,13 +6,12 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 namespace trireme::report::sample {
 namespace {
 
-constexpr double kForward = 0.045;
-constexpr double kBackward = 0.088;
+constexpr double kForward = 0.052;
+constexpr double kBackward = 0.101;
 constexpr double kTransfer = 0.006;
 
 struct Pass {
@@ -108,18 +107,6 @@ Timeline make_timeline(const Grid& grid, int world_size, std::int64_t step) {
   const Played played = play(grid.pipeline, grid.micro_batches);
   for (const int rank : timeline_ranks(world_size)) add_rank(timeline, played, grid, rank);
   return timeline;
-}
-
-double bubble_of(const Timeline& timeline) {
-  double busy = 0;
-  double end = 0;
-  std::set<int> ranks;
-  for (const Span& span : timeline.spans) {
-    ranks.insert(span.rank);
-    end = std::max(end, span.end);
-    if (span.lane == "compute") busy += span.end - span.start;
-  }
-  return 1 - busy / (end * static_cast<double>(ranks.size()));
 }
 
 }  // namespace trireme::report::sample

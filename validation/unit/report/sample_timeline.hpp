@@ -7,7 +7,4 @@ namespace trireme::report::sample {
 
 Timeline make_timeline(const Grid& grid, int world_size, std::int64_t step);
 
-/// Share of the step in which the compute lanes of the timeline's ranks wait.
-double bubble_of(const Timeline& timeline);
-
 }  // namespace trireme::report::sample

@@ -1,4 +1,4 @@
-#include "lib/report/html.hpp"
+#include "lib/report/page/html.hpp"
 
 #include <cstdint>
 

@@ -1,0 +1,184 @@
+// Loss and speed over steps.
+
+#include "lib/report/format.hpp"
+#include "lib/report/page/html.hpp"
+#include "lib/report/page/line_chart.hpp"
+#include "lib/report/page/sections.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace trireme::report {
+namespace {
+
+template <class Record>
+std::vector<Sample> samples_of(const std::vector<Record>& records, double Record::*member) {
+  std::vector<Sample> samples;
+  samples.reserve(records.size());
+  for (const Record& record : records) samples.push_back({record.step, record.*member});
+  return samples;
+}
+
+struct Extent {
+  double low = INFINITY;
+  double high = -INFINITY;
+  bool empty() const { return !(low <= high); }
+  void add(const std::vector<Sample>& samples) {
+    for (const Sample& sample : samples) {
+      if (!std::isfinite(sample.value)) continue;
+      low = std::min(low, sample.value);
+      high = std::max(high, sample.value);
+    }
+  }
+};
+
+std::vector<Sample> resumes_of(const io::LogContents& log) {
+  std::vector<Sample> marks;
+  for (const auto& resume : log.resumes) marks.push_back({resume.step, 0});
+  return marks;
+}
+
+/// Mean over about 1 % of the steps, for runs long enough to look noisy.
+std::vector<Sample> smoothed(const std::vector<Sample>& samples, std::size_t window) {
+  std::vector<Point> points;
+  for (const Sample& sample : samples) points.push_back({0, sample.value});
+  const auto means = smooth(points, window);
+  std::vector<Sample> result = samples;
+  for (std::size_t i = 0; i < result.size(); ++i) result[i].value = means[i].y;
+  return result;
+}
+
+LineChart loss_chart(const RunReport& report, const io::LogContents& log, bool logarithmic) {
+  const auto training = samples_of(log.steps, &io::StepRecord::loss);
+  const auto validation = samples_of(log.evaluations, &io::EvaluationEvent::loss);
+  Extent extent;
+  extent.add(training);
+  extent.add(validation);
+  const auto first = static_cast<double>(log.steps.front().step);
+  const auto last = static_cast<double>(log.steps.back().step);
+  LineChart chart{.label = "Training and validation loss by step",
+                  .x = logarithmic ? Scale::logarithmic(std::max(first, 1.0), last)
+                                   : Scale::linear(first, last),
+                  .y = Scale::rounded(extent.low, extent.high)};
+  chart.height = 300;
+  const std::size_t window = training.size() / 100;
+  if (window > 2) {
+    chart.curves.push_back({.name = "", .css = "c1", .samples = training, .faint = true});
+    chart.curves.push_back(
+        {.name = "training", .css = "c1", .samples = smoothed(training, window)});
+  } else {
+    chart.curves.push_back({.name = "training", .css = "c1", .samples = training});
+  }
+  if (!validation.empty()) {
+    chart.curves.push_back(
+        {.name = "validation", .css = "c2", .samples = validation, .dots = true});
+  }
+  if (report.expect && report.expect->quantity == "validation_loss") {
+    chart.reference = Reference{report.expect->low, report.expect->high,
+                                "validation loss the deck expects at the end"};
+  }
+  chart.marks = resumes_of(log);
+  return chart;
+}
+
+struct Small {
+  const char* title;
+  double io::StepRecord::*member;
+  Unit unit;
+  double reference;      ///< median
+  std::string headline;  ///< the same, formatted
+};
+
+/// From zero to 2.5 medians at most: a stall of seconds must not flatten all the rest.
+std::string small_chart(const Small& small, const io::LogContents& log) {
+  const auto samples = samples_of(log.steps, small.member);
+  Extent extent;
+  extent.add(samples);
+  if (extent.empty() || !std::isfinite(small.reference) || small.reference <= 0) return "";
+  const double top = std::min(extent.high, 2.5 * small.reference);
+  const auto above = std::count_if(samples.begin(), samples.end(),
+                                   [&](const Sample& sample) { return sample.value > top; });
+  LineChart chart{.label = fmt::format("{} by step", small.title),
+                  .x = Scale::linear(static_cast<double>(log.steps.front().step),
+                                     static_cast<double>(log.steps.back().step)),
+                  .y = Scale::rounded(0, 1.02 * top, 4),
+                  .y_unit = small.unit};
+  chart.height = 150;
+  chart.x_ticks = 4;
+  chart.y_ticks = 4;
+  chart.curves.push_back({.name = "", .css = "c1", .samples = samples, .filled = true});
+  chart.reference = Reference{small.reference, small.reference, "median"};
+  chart.marks = {};
+  const std::string cut =
+      above == 0 ? ""
+                 : fmt::format(
+                       "<p class=\"note\">{} step{} lie{} above the scale, the largest at "
+                       "{}.</p>",
+                       above, above == 1 ? "" : "s", above == 1 ? "s" : "",
+                       fmt::format("{:.3g}{}", extent.high * small.unit.factor,
+                                   escape(small.unit.suffix)));
+  return fmt::format(
+      "<figure class=\"small\"><figcaption><b>{}</b><span>{}</span></figcaption><div "
+      "class=\"box\">{}</div>{}</figure>",
+      small.title, escape(small.headline), draw(chart), cut);
+}
+
+}  // namespace
+
+std::string learning_section(const RunReport& report, const io::LogContents& log) {
+  Extent extent;
+  extent.add(samples_of(log.steps, &io::StepRecord::loss));
+  if (extent.empty()) return "";
+  // Radio buttons and CSS choose between the two pictures: the page needs no script.
+  std::string html =
+      "<section class=\"loss\"><h2>Loss</h2>"
+      "<input type=\"radio\" name=\"x\" id=\"x-linear\" checked>"
+      "<input type=\"radio\" name=\"x\" id=\"x-log\">"
+      "<div class=\"switch\">steps: <label for=\"x-linear\">linear</label>"
+      "<label for=\"x-log\">logarithmic</label></div>";
+  html += "<div class=\"box labelled linear\">" + draw(loss_chart(report, log, false)) + "</div>";
+  html += "<div class=\"box labelled log\">" + draw(loss_chart(report, log, true)) + "</div>";
+  html += "<p class=\"note\">Mean cross-entropy a token in nats, by optimizer step.";
+  const std::size_t window = log.steps.size() / 100;
+  if (window > 2) {
+    html +=
+        fmt::format(" Strong line: mean over {} steps; pale: every step.", 2 * (window / 2) + 1);
+  }
+  if (log.torn) html += " The log's last line was cut short and is left out.";
+  return html + "</p></section>";
+}
+
+std::string speed_section(const RunReport& report, const io::LogContents& log) {
+  if (log.steps.empty()) return "";
+  const bool fast = report.step_seconds.median < 0.5;
+  const Unit time = fast ? Unit{1e3, " ms"} : Unit{1, " s"};
+  const bool thousands = report.tokens_per_second >= 2000;
+  const Unit rate = thousands ? Unit{1e-3, "k"} : Unit{};
+  const std::string figures =
+      small_chart({"Step time", &io::StepRecord::seconds, time, report.step_seconds.median,
+                   format_seconds(report.step_seconds.median)},
+                  log) +
+      small_chart({"Tokens a second", &io::StepRecord::tokens_per_second, rate,
+                   report.tokens_per_second, format_speed(report.tokens_per_second)},
+                  log) +
+      small_chart({"Share of the GEMM peak (MFU)",
+                   &io::StepRecord::mfu,
+                   {100, " %"},
+                   report.mfu,
+                   format_share(report.mfu)},
+                  log);
+  if (figures.empty()) return "";
+  std::string html = "<section><h2>Speed</h2><div class=\"three\">" + figures + "</div>";
+  if (std::isfinite(report.peak.flops)) {
+    html += fmt::format(
+        "<p class=\"note\">MFU is model flops ({} a token) over the GEMM peak of all ranks "
+        "together, <b>{}</b>: {}. Times are without evaluation and checkpoints.</p>",
+        format_count(report.model.flops_per_token), format_rate(report.peak.flops, "FLOP/s"),
+        escape(report.peak.source));
+  }
+  return html + "</section>";
+}
+
+}  // namespace trireme::report
