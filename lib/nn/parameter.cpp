@@ -26,6 +26,10 @@ std::int64_t Unit::logical_elements() const {
   return sum;
 }
 
+std::string logical_name(const Unit& unit, const Parameter& parameter) {
+  return unit.name + "." + parameter.name;
+}
+
 Unit make_unit(std::string name, const std::vector<Parameter>& parameters, std::int64_t tensor) {
   Unit unit;
   unit.name = std::move(name);

@@ -28,8 +28,9 @@ struct Parameter {
   bool follows_previous =
       false;            ///< lies right behind its predecessor, so that both are one fused matrix
   bool decays = false;  ///< weight decay applies (matrices; not norms, biases)
-  /// Under sequence parallelism each tensor rank sees only its tokens: the gradient is a partial
-  /// sum that has to be added up over the tensor group. Such parameters lie in the unit's tail.
+  /// Held whole by every tensor rank, but each sees only its tokens (sequence parallelism) or its
+  /// heads: the gradient is a partial sum to be added up over the tensor group. Such parameters lie
+  /// in the unit's tail.
   bool partial_gradient = false;
   Initialisation init;
 };
@@ -66,6 +67,9 @@ struct Unit {
 
 inline constexpr std::int64_t kParameterAlignment =
     64;  ///< elements: 128 bytes in 16-bit, 256 in f32
+
+/// The name checkpoints and messages use: "layers.3.attention.q_proj.weight".
+std::string logical_name(const Unit& unit, const Parameter& parameter);
 
 /// Places parameters in order (those with partial gradients last).
 Unit make_unit(std::string name, const std::vector<Parameter>& parameters, std::int64_t tensor);

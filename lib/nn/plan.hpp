@@ -37,7 +37,7 @@ enum class Role : std::uint8_t {
   output,           ///< residual stream leaving it
   input_gradient,   ///< gradient of `input`, for the predecessor
   output_gradient,  ///< gradient of `output`, from the successor
-  tokens,           ///< i32 [micro_batch, sequence + 1]: inputs and, shifted by one, targets
+  tokens,           ///< i32 [2, tokens]: inputs, then targets (-1: counts for nothing)
   documents,        ///< i32 [tokens]: position in the sequence where this token's document starts
   loss,             ///< f64 [1]: sum over tokens, accumulated over the micro-batches of a step
   internal,         ///< alive from its first writer to its last reader, within one micro-batch

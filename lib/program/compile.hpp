@@ -19,10 +19,9 @@ struct Options {
   ScheduleShape shape;
   std::int64_t data = 1;                       ///< ranks of the data group
   std::vector<std::int32_t> layers_per_chunk;  ///< empty: balanced by flops
-  bool recompute = false;  ///< drop and rebuild the activations of all blocks but the last
-  int moments = 2;         ///< f32 buffers of optimizer state for each unit
-  bool per_tensor_scratch =
-      false;  ///< the optimizer needs one more f32 buffer a unit in its step (LAMB)
+  bool recompute = false;     ///< drop and rebuild the activations of all blocks but the last
+  int moments = 2;            ///< f32 buffers of optimizer state for each unit
+  bool tensor_norms = false;  ///< LAMB: updates need the norms of each tensor first
 };
 
 /// Which blocks and units live where: everything the passes ask about the model besides the plans.

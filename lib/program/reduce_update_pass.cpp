@@ -12,6 +12,9 @@
 namespace trireme::program {
 namespace {
 
+/// Two f64 squared norms a tensor: of the weights and of the update.
+constexpr std::int64_t kTensorNormBytes = 2 * std::int64_t{sizeof(double)};
+
 class ReduceUpdate {
  public:
   ReduceUpdate(GridProgram grid, const models::Model& model, const Layout& layout,
@@ -29,7 +32,7 @@ class ReduceUpdate {
   void finish(const std::vector<std::vector<std::int32_t>>& units);
   void update(std::int32_t stage, std::int32_t unit);
   Instruction on_unit(Kind kind, std::int32_t stage, std::int32_t unit) const;
-  BufferId scratch(std::int32_t stage, std::int32_t unit, std::int32_t number, std::int64_t bytes);
+  BufferId tensor_norms(std::int32_t stage, std::int32_t unit, std::int64_t bytes);
   const nn::Unit& unit_at(std::int32_t u) const {
     return model_.units[static_cast<std::size_t>(u)];
   }
@@ -61,7 +64,7 @@ void ReduceUpdate::reduce(std::int32_t stage, std::int32_t unit) {
     made.reads = made.writes = {resident_.find(stage, unit, Purpose::gradients)};
     out_.push_back(std::move(made));
   };
-  if (model_.placement.sequence_parallel && flat.tail_begin < flat.elements)
+  if (model_.placement.tensor > 1 && flat.tail_begin < flat.elements)
     sum_over(Group::tensor, flat.elements - flat.tail_begin);
   if (options_.data > 1) sum_over(Group::data, flat.elements);
 }
@@ -89,12 +92,10 @@ void ReduceUpdate::tied(const std::vector<std::vector<std::int32_t>>& units) {
   }
 }
 
-BufferId ReduceUpdate::scratch(std::int32_t stage, std::int32_t unit, std::int32_t number,
-                               std::int64_t bytes) {
+BufferId ReduceUpdate::tensor_norms(std::int32_t stage, std::int32_t unit, std::int64_t bytes) {
   Buffer buffer;
   buffer.stage = stage;
   buffer.owner = unit;
-  buffer.slot = number;
   buffer.purpose = Purpose::optimizer;
   buffer.bytes = bytes;
   grid_.buffers.push_back(buffer);
@@ -116,15 +117,15 @@ void ReduceUpdate::update(std::int32_t stage, std::int32_t unit) {
   const std::int64_t elements = unit_at(unit).elements;
   made.bytes = elements * (4 + 8 + 8 * options_.moments + (masters ? 2 : 0));
 
-  if (options_.per_tensor_scratch) {
+  if (options_.tensor_norms) {
     Instruction trust = on_unit(Kind::trust, stage, unit);
     trust.when = When::applied;
     trust.reads = made.reads;
-    trust.reads.push_back(masters ? made.writes[1] : made.writes[0]);
-    const auto tensors = static_cast<std::int64_t>(unit_at(unit).parameters.size());
-    const BufferId direction = scratch(stage, unit, 0, elements * 4);
-    const BufferId norms = scratch(stage, unit, 1, tensors * 2 * std::int64_t{sizeof(double)});
-    trust.writes = {direction, norms};
+    trust.reads.push_back(made.writes.back());
+    const std::int64_t bytes =
+        static_cast<std::int64_t>(unit_at(unit).parameters.size()) * kTensorNormBytes;
+    const BufferId norms = tensor_norms(stage, unit, bytes);
+    trust.writes = {norms};
     trust.writes.insert(trust.writes.end(), moments.begin(), moments.end());
     trust.bytes = made.bytes;
     out_.push_back(std::move(trust));
@@ -133,11 +134,11 @@ void ReduceUpdate::update(std::int32_t stage, std::int32_t unit) {
       sum.lane = Lane::comm;
       sum.group = Group::tensor;
       sum.reads = sum.writes = {norms};
-      sum.bytes = tensors * 2 * std::int64_t{sizeof(double)};
+      sum.bytes = bytes;
       out_.push_back(std::move(sum));
     }
-    made.reads.insert(made.reads.end(), {direction, norms});
-    made.bytes = elements * 12;
+    made.reads.push_back(norms);
+    made.reads.insert(made.reads.end(), moments.begin(), moments.end());
   } else {
     made.writes.insert(made.writes.end(), moments.begin(), moments.end());
   }

@@ -54,7 +54,7 @@ struct Toy {
     const int unit = shape.tied ? 1 : 0;
     b.parameter(0, norm("position"));
     b.parameter(unit, matrix("table"));
-    const Slot tokens = b.buffer("tokens", {placement.micro_batch, placement.sequence + 1},
+    const Slot tokens = b.buffer("tokens", {2, placement.tokens()},
                                  DType::i32, Role::tokens);
     const Slot y = b.buffer("y", stream, placement.compute, Role::output);
     const Slot dy = b.buffer("dy", stream, placement.compute, Role::output_gradient);
@@ -112,7 +112,7 @@ struct Toy {
     const int unit = shape.tied ? 1 : 0;
     b.parameter(0, norm("norm"));
     b.parameter(unit, matrix("table"));
-    const Slot tokens = b.buffer("tokens", {placement.micro_batch, placement.sequence + 1},
+    const Slot tokens = b.buffer("tokens", {2, placement.tokens()},
                                  DType::i32, Role::tokens);
     const Slot x = b.buffer("x", stream, placement.compute, Role::input);
     const Slot dx = b.buffer("dx", stream, placement.compute, Role::input_gradient);

@@ -36,7 +36,7 @@ inline Case random_case(std::uint32_t seed) {
   options.data = pick(1, 3);
   options.recompute = pick(0, 1) == 1;
   options.moments = pick(0, 2);
-  options.per_tensor_scratch = pick(0, 4) == 0;
+  options.tensor_norms = pick(0, 4) == 0;
   toy.layers = pick(std::max(1, options.shape.stages * options.shape.virtual_stages - 2), 14);
   toy.tensor = 1 << pick(0, 2);
   toy.sequence_parallel = pick(0, 1) == 1;

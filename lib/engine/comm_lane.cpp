@@ -1,0 +1,158 @@
+#include "lib/engine/comm_lane.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace trireme::engine {
+namespace {
+
+using program::Group;
+using program::Instruction;
+using program::Kind;
+
+comm::GroupKind kind_of(Group group) {
+  switch (group) {
+    case Group::tensor: return comm::GroupKind::tensor;
+    case Group::data: return comm::GroupKind::data;
+    case Group::tied: return comm::GroupKind::tied;
+    case Group::world: return comm::GroupKind::world;
+    case Group::none: break;
+  }
+  return comm::GroupKind::pipeline;
+}
+
+/// Gives the core away when nothing moved: ranks and lanes may outnumber cores.
+void idle(int rounds) {
+  constexpr int kYields = 8;
+  if (rounds < kYields) {
+    sched_yield();
+  } else {
+    std::this_thread::sleep_for(std::chrono::microseconds(rounds < 100 ? 20 : 100));
+  }
+}
+
+}  // namespace
+
+CommLane::CommLane(const models::Model& model, const program::Compiled& compiled,
+                   state::Store& store, const comm::Communicators& communicators,
+                   const Place& place, Completion& completion, std::vector<Interval>& intervals,
+                   double delay_seconds)
+    : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
+      place_(place),
+      completion_(completion),
+      intervals_(intervals),
+      delay_seconds_(delay_seconds) {
+  for (std::size_t i = 0; i < list_.size(); ++i)
+    if (list_[i].lane == program::Lane::comm)
+      operations_.push_back(
+          resolve(model, compiled, store, communicators, static_cast<std::int32_t>(i)));
+  in_flight_.reserve(operations_.size());
+}
+
+CommLane::Operation CommLane::resolve(const models::Model& model, const program::Compiled& compiled,
+                                      state::Store& store, const comm::Communicators& communicators,
+                                      std::int32_t index) const {
+  const Instruction& instruction = list_[static_cast<std::size_t>(index)];
+  const auto memory = [&](const std::vector<program::BufferId>& ids) {
+    return ids.empty() ? nullptr : store.at(compiled.buffers[static_cast<std::size_t>(ids[0])]);
+  };
+  Operation made;
+  made.index = index;
+  made.kind = instruction.kind;
+  made.world = instruction.group == Group::world;
+  made.communicator = &communicators[kind_of(instruction.group)];
+  made.from = memory(instruction.reads);
+  made.to = memory(instruction.writes);
+  made.peer = instruction.peer;
+  made.tag = instruction.pass == program::Pass::backward ? 1 : 0;
+  made.dtype = model.placement.compute;
+
+  if (made.world) {
+    made.dtype = DType::f64;
+    made.count = static_cast<std::int64_t>(store.scalars().size());
+    return made;
+  }
+  if (instruction.unit >= 0) {  // gradients, or LAMB's norms
+    const program::Buffer& buffer =
+        compiled.buffers[static_cast<std::size_t>(instruction.reads[0])];
+    const bool gradients = buffer.purpose == program::Purpose::gradients;
+    made.dtype = gradients ? DType::f32 : DType::f64;
+    if (gradients && instruction.group == Group::tensor)
+      made.from += store.unit(instruction.unit).unit->tail_begin * std::int64_t{sizeof(float)};
+  } else if (instruction.step >= 0) {  // a collective of a block's plan
+    const models::Block& block = model.blocks[static_cast<std::size_t>(instruction.block)];
+    const auto& steps =
+        instruction.pass == program::Pass::backward ? block.plan->backward : block.plan->forward;
+    const nn::Slot slot = steps[static_cast<std::size_t>(instruction.step)].reads[0];
+    made.dtype = block.plan->buffers[static_cast<std::size_t>(slot)].dtype;
+  }
+  made.count = instruction.bytes / static_cast<std::int64_t>(size_of(made.dtype));
+  return made;
+}
+
+comm::Request CommLane::start(const Operation& op) const {
+  switch (op.kind) {
+    case Kind::all_reduce: return op.communicator->all_reduce(op.from, op.count, op.dtype);
+    case Kind::all_gather: return op.communicator->all_gather(op.from, op.to, op.count, op.dtype);
+    case Kind::reduce_scatter:
+      return op.communicator->reduce_scatter(op.from, op.to, op.count, op.dtype);
+    case Kind::send: return op.communicator->send(op.from, op.count, op.dtype, op.peer, op.tag);
+    case Kind::receive: return op.communicator->receive(op.to, op.count, op.dtype, op.peer, op.tag);
+    default: break;
+  }
+  fail(Exit::kUnexpected, "a {} instruction on the communication lane", program::name_of(op.kind));
+}
+
+bool CommLane::start_ready(const Stopwatch& watch, const std::function<void()>& before_world) {
+  bool moved = false;
+  while (next_ < operations_.size()) {
+    const Operation& op = operations_[next_];
+    if (!completion_.all_done(list_[static_cast<std::size_t>(op.index)].waits)) break;
+    if (delay_seconds_ > 0)
+      std::this_thread::sleep_for(std::chrono::duration<double>(delay_seconds_));
+    if (op.world) before_world();
+    intervals_[static_cast<std::size_t>(op.index)].start = watch.now();
+    in_flight_.push_back({&op, start(op)});
+    ++next_;
+    moved = true;
+  }
+  return moved;
+}
+
+bool CommLane::progress(const Stopwatch& watch) {
+  bool moved = false;
+  for (InFlight& flying : in_flight_) {
+    if (!flying.operation->communicator->progress(flying.request)) continue;
+    const auto index = static_cast<std::size_t>(flying.operation->index);
+    intervals_[index].end = watch.now();
+    completion_.mark(index);
+    flying.operation = nullptr;
+    moved = true;
+  }
+  if (moved) std::erase_if(in_flight_, [](const InFlight& f) { return f.operation == nullptr; });
+  return moved;
+}
+
+void CommLane::run(const Stopwatch& watch, const std::function<void()>& before_world) {
+  next_ = 0;
+  in_flight_.clear();
+  int idle_rounds = 0;
+  while (next_ < operations_.size() || !in_flight_.empty()) {
+    if (completion_.abandoned()) return;
+    const bool started = start_ready(watch, before_world);
+    const bool moved = progress(watch);
+    idle_rounds = started || moved ? 0 : idle_rounds + 1;
+    if (idle_rounds == 0) continue;
+    if (in_flight_.empty()) {
+      // Nothing of ours is under way: only another lane of this rank can change that.
+      if (!completion_.wait(list_[static_cast<std::size_t>(operations_[next_].index)].waits))
+        return;
+    } else {
+      idle(idle_rounds);
+    }
+  }
+}
+
+}  // namespace trireme::engine

@@ -1,0 +1,48 @@
+#pragma once
+// What a segment's body sees: views resolved once, before the first step.
+
+#include "lib/engine/executor.hpp"
+
+namespace trireme::engine {
+
+/// What all segments of a running program share.
+struct RunState {
+  const StepInput* input = nullptr;
+  Place place;
+};
+
+class SegmentContext final : public nn::StepContext {
+ public:
+  SegmentContext(const models::Model& model, const program::Compiled& compiled,
+                 const program::Instruction& instruction, state::Store& store, const RunState& run);
+
+  TensorView view(nn::Slot slot) const override;
+  TensorView weight(nn::ParameterId id) const override;
+  TensorView gradient(nn::ParameterId id) const override;
+  bool accumulate(nn::ParameterId id) const override {
+    return instruction_->accumulate >> id.unit & 1u;
+  }
+  bool accumulate_loss() const override {
+    return instruction_->accumulate & program::kAccumulateLoss;
+  }
+  const nn::StepScalars& scalars() const override { return run_->input->scalars; }
+  std::int64_t first_sample() const override;
+  std::int64_t tensor_rank() const override { return run_->place.at.tensor; }
+  int layer() const override { return block_->layer; }
+
+ private:
+  const program::Instruction* instruction_;
+  const models::Block* block_;
+  const RunState* run_;
+  std::int64_t micro_batch_;
+  std::vector<std::pair<nn::Slot, TensorView>> views_;
+  std::vector<const state::UnitState*> units_;  // by position in the block
+};
+
+/// Global index of the first sample of micro-batch `micro` on data coordinate `data`.
+inline std::int64_t first_sample_of(const StepInput& input, std::int64_t data, std::int64_t micro,
+                                    std::int64_t micro_batch) {
+  return input.first_sample + data * input.samples_per_replica + micro * micro_batch;
+}
+
+}  // namespace trireme::engine

@@ -1,0 +1,90 @@
+#pragma once
+// Runs the program of a rank's stage on three lanes, as DESIGN section 7 has them: compute on the
+// calling thread, communication and storage on a thread each. Lanes meet only through instructions
+// that wait for others.
+
+#include "lib/comm/communicator.hpp"
+#include "lib/engine/scalars.hpp"
+#include "lib/models/model.hpp"
+#include "lib/optim/optimizer.hpp"
+#include "lib/program/compile.hpp"
+#include "lib/state/store.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trireme::engine {
+
+/// Seconds an instruction ran, from the start of its program.
+struct Interval {
+  double start = 0;
+  double end = 0;
+};
+
+/// Where in the global batch this rank stands.
+struct Place {
+  comm::ProcessGrid grid;
+  comm::Coordinates at;
+};
+
+/// Fills a micro-batch: tokens i32 [micro_batch, sequence + 1], documents i32 [tokens] or empty.
+/// Called on the storage lane. Returns how many of its tokens count in the loss.
+using LoadBatch = std::function<std::int64_t(std::int64_t first_sample, const TensorView& tokens,
+                                             const TensorView& documents)>;
+
+/// Turns what the world agreed on into the decision about the updates. Called once a training step,
+/// on the compute lane, the same on all ranks; may throw Error(kNumbers).
+using Decide = std::function<optim::StepDecision(double sum_of_squares, bool nonfinite)>;
+
+/// What one run of a program needs to know beyond the program.
+struct StepInput {
+  nn::StepScalars scalars;
+  std::int64_t first_sample = 0;         ///< global index of the global batch's first sample
+  std::int64_t samples_per_replica = 1;  ///< micro-batches x samples of a micro-batch
+  bool stop = false;                     ///< this rank asks all to stop after the step
+};
+
+/// What the ranks agreed on.
+struct StepResult {
+  double loss_sum = 0;
+  double tokens = 0;
+  bool stop = false;
+  bool nonfinite_gradients = false;
+  optim::StepDecision decision;  ///< of a training program
+};
+
+struct ExecutorOptions {
+  /// Faults for tests: this many seconds are slept before every instruction of a lane.
+  std::array<double, program::kLanes> delay_seconds{};
+};
+
+class Executor {
+ public:
+  /// All references must outlive the executor. `compiled` is the program of all stages; this rank
+  /// runs the list of its pipeline coordinate.
+  Executor(const models::Model& model, const program::Compiled& compiled, state::Store& store,
+           const comm::Communicators& communicators, const Place& place,
+           const deck::OptimizerConfig& optimizer, LoadBatch load, Decide decide,
+           const ExecutorOptions& options = {});
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  /// One pass over the program. Collective over all ranks; blocks until every lane is done.
+  /// Allocates nothing. An exception of any lane stops the others and is thrown here.
+  StepResult run(const StepInput& input);
+
+  const std::vector<program::Instruction>& instructions() const;
+  /// Of the last run, by instruction.
+  const std::vector<Interval>& intervals() const;
+  /// Seconds of the last run.
+  double seconds() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace trireme::engine

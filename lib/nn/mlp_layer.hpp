@@ -1,0 +1,37 @@
+#pragma once
+// The feed-forward sublayer between the norm and the residual addition.
+
+#include "lib/nn/residual_layer.hpp"
+#include "lib/nn/row_parallel.hpp"
+
+namespace trireme::nn {
+
+class MlpLayer {
+ public:
+  MlpLayer(PlanBuilder& b, const LayerConfig& config);
+
+  void forward(PlanBuilder& b, const NormLayer& norm) const;
+  /// From the gradient of out() on this rank's rows to norm's dnormed.
+  void backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const;
+
+  Slot out() const { return output_.out(); }
+  const Fused& bias() const { return output_.bias(); }
+
+ private:
+  void add_up(PlanBuilder& b);
+  void run_forward(const StepContext& c, Slot gathered) const;
+  void run_backward(const StepContext& c, Slot dout, Slot dgathered) const;
+
+  LayerConfig config_;
+  std::int64_t tokens_;
+  Fused up_;  // SwiGLU: gate | up
+  Fused up_bias_;
+  RowParallel output_;
+  /// Before the activation; backward turns it into its gradient in place.
+  Slot inner_;
+  /// Behind the activation. SwiGLU rebuilds it in backward instead of keeping it.
+  Slot active_, active_again_;
+  Slot dactive_;
+};
+
+}  // namespace trireme::nn

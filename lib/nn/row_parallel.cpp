@@ -1,0 +1,37 @@
+#include "lib/nn/row_parallel.hpp"
+
+namespace trireme::nn {
+
+using Pass = PlanBuilder::Pass;
+
+RowParallel::RowParallel(PlanBuilder& b, const std::string& name, std::int64_t out, std::int64_t in,
+                         bool bias, double std)
+    : parallel_(b.placement().sequence_parallel) {
+  const Placement& placement = b.placement();
+  const std::int64_t local = divide_exactly(in, placement.tensor, name, "parallel.tensor");
+  weight_ = {b.parameter(0, matrix(name + ".weight", out, in, 1, std)), out, local, true};
+  if (bias)
+    bias_ = {b.parameter(0, vector(name + ".bias", out, Initialisation::Kind::zeros, parallel_)),
+             out, 0, true};
+  const Shape all{placement.tokens(), out};
+  partial_ = b.buffer(name + ".partial", all, placement.compute);
+  out_ = parallel_ ? b.buffer(name + ".out", {placement.local_tokens(), out}, placement.compute)
+                   : partial_;
+  dpartial_ = parallel_ ? b.buffer(name + ".dpartial", all, placement.compute) : Slot::none;
+}
+
+void RowParallel::sum(PlanBuilder& b) const {
+  if (parallel_) {
+    b.reduce_scatter(Pass::forward, partial_, out_);
+  } else {
+    b.all_reduce(Pass::forward, partial_);
+  }
+}
+
+Slot RowParallel::gather_gradient(PlanBuilder& b, Slot dout) const {
+  if (!parallel_) return dout;
+  b.all_gather(Pass::backward, dout, dpartial_);
+  return dpartial_;
+}
+
+}  // namespace trireme::nn

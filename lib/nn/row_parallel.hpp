@@ -1,0 +1,31 @@
+#pragma once
+// A row-parallel product at the end of a sublayer: its output is a partial sum over tensor ranks.
+
+#include "lib/nn/pieces.hpp"
+
+namespace trireme::nn {
+
+class RowParallel {
+ public:
+  /// Adds parameter "<name>.weight" [out, in], divided along `in`, and with `bias` "<name>.bias"
+  /// [out], which is added behind the sum (by the residual layer).
+  RowParallel(PlanBuilder& b, const std::string& name, std::int64_t out, std::int64_t in, bool bias,
+              double std);
+
+  const Fused& weight() const { return weight_; }
+  const Fused& bias() const { return bias_; }
+  /// [tokens, out], to be filled by linear(); then sum() makes out() [local tokens, out] of it.
+  Slot partial() const { return partial_; }
+  Slot out() const { return out_; }
+  void sum(PlanBuilder& b) const;
+  /// Gradient of out() on this rank's rows -> [tokens, out].
+  Slot gather_gradient(PlanBuilder& b, Slot dout) const;
+
+ private:
+  bool parallel_;
+  Fused weight_;
+  Fused bias_;
+  Slot partial_, out_, dpartial_;
+};
+
+}  // namespace trireme::nn
