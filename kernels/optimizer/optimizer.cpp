@@ -17,7 +17,7 @@ std::int64_t elements(const UpdateRange& range, std::size_t moments, bool needs_
         "{} gradients for {} weights", range.gradient.size(), n);
   check(moments == range.master.size(), Exit::kUnexpected, "{} moments for {} weights", moments, n);
   const TensorView& copy = range.weights;
-  check(!copy || (copy.elements() == n && copy.stride() == copy.width() &&
+  check(!copy || (copy.elements() == n && (copy.rows() == 1 || copy.stride() == copy.width()) &&
                   (copy.dtype == DType::bf16 || copy.dtype == DType::f16)),
         Exit::kUnexpected, "the 16-bit weights {} {} do not fit {} masters", copy.shape.text(),
         name_of(copy.dtype), n);
