@@ -152,35 +152,4 @@ void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
     WidenedProduct(c, a, b, sizes, options).run();
 }
 
-void column_sums(const TensorView& sums, const TensorView& x, bool accumulate) {
-  constexpr std::int64_t kRowsPerPartial = 256;
-  constexpr std::int64_t kColumnsPerChunk = 512;
-  const std::int64_t rows = x.rows();
-  const std::int64_t width = x.width();
-  expect_shape(sums, {width}, "sums");
-  float* out = sums.as<float>();
-  with_storage_type(x.dtype, "x of column_sums", [&]<class T>(T) {
-    const T* data = x.as<T>();
-    // A chunk of columns belongs to one thread; partials over row blocks keep the rounding error
-    // that of a sum of rows/256 + 256 terms.
-    for_rows("column_sums", width, kColumnsPerChunk, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t columns = end - begin;
-      float* __restrict total = out + begin;
-      float partial[kColumnsPerChunk];
-      if (!accumulate) std::fill_n(total, columns, 0.0f);
-      for (std::int64_t first = 0; first < rows; first += kRowsPerPartial) {
-        const std::int64_t last = std::min(rows, first + kRowsPerPartial);
-        std::fill_n(partial, columns, 0.0f);
-        for (std::int64_t r = first; r < last; ++r) {
-          const T* __restrict row = data + r * x.stride() + begin;
-#pragma omp simd
-          for (std::int64_t i = 0; i < columns; ++i) partial[i] += static_cast<float>(row[i]);
-        }
-#pragma omp simd
-        for (std::int64_t i = 0; i < columns; ++i) total[i] += partial[i];
-      }
-    });
-  });
-}
-
 }  // namespace trireme::kernels

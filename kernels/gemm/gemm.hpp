@@ -27,10 +27,6 @@ struct GemmOptions {
 void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
           const GemmOptions& options = {});
 
-/// sums[n] (+)= sum over rows of x[rows, n]: the gradient of a bias. sums is f32, x f32, bf16 or
-/// f16. Row blocks of fixed size are summed in order: the same bits for any number of threads.
-void column_sums(const TensorView& sums, const TensorView& x, bool accumulate);
-
 /// How products of this dtype run here: "oneDNN avx512_core_bf16", "fp32 products of widened
 /// tiles (oneDNN avx2)". Found out by trying, once a process.
 std::string gemm_path(DType dtype);

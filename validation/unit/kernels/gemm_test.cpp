@@ -162,25 +162,5 @@ TEST(Gemm, SaysItsPath) {
   EXPECT_GT(measure_gemm_peak(DType::f32, 0.05), 1e8);
 }
 
-TEST(ColumnSums, AgreeWithTheReferenceInAllWays) {
-  for (const DType type : kTypes)
-    for (const std::int64_t rows : {1, 255, 700}) {
-      const auto x = TestTensor::random({rows, 531}, type, 5, 1, 540);
-      const auto old = TestTensor::random({531}, DType::f32, 6);
-      auto want = old.values();
-      const auto values = x.values();
-      for (std::size_t i = 0; i < values.size(); ++i) want[i % 531] += values[i];
-      std::vector<double> first;
-      for (const auto way : validation::kEveryWay) {
-        const ExecutionScope scope(way.execution, way.threads);
-        const auto sums = old;
-        column_sums(sums.view(), x.view(), true);
-        EXPECT_LT(relative_error(sums.values(), want), 30 * epsilon_of(DType::f32));
-        if (first.empty()) first = sums.values();
-        EXPECT_EQ(first, sums.values());
-      }
-    }
-}
-
 }  // namespace
 }  // namespace trireme::kernels
