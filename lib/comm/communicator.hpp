@@ -41,12 +41,20 @@ struct CommFaults {
       false;  ///< this rank adds from the last member to the first: breaks the bits
 };
 
+/// Sizes of the message path; no influence on results. Same values on all ranks.
+struct MessageLimits {
+  std::int64_t message_bytes = 64ll << 20;  ///< longest single message
+  std::int64_t staging_bytes = 2ll << 20;   ///< memory of one reduction in flight (two may hold it)
+  int peers_at_a_time = 64;                 ///< members a rank exchanges messages with at once
+};
+
 struct CommOptions {
   /// An operation in flight for longer throws Error(kPeer) from progress() or wait(), naming
   /// operation, group and who has not arrived; 0 = never.
   double deadline_seconds = 0;
   /// false: as if all members were on different nodes (messages only). Same value on all ranks.
   bool shared_memory = true;
+  MessageLimits limits;
   CommFaults faults;
 };
 

@@ -37,7 +37,7 @@ class GroupCommunicator final : public Communicator {
   /// `node_ranks` by group index; empty when not all members are on this node.
   GroupCommunicator(MPI_Comm members, const Group& group, int index, std::vector<int> node_ranks,
                     const CommOptions& options)
-      : Communicator(group, index, options), messages_(members, group, index, options.faults) {
+      : Communicator(group, index, options), messages_(members, group, index, options) {
     if (!node_ranks.empty())
       shared_ = std::make_unique<SharedPath>(members, std::move(node_ranks), group, index,
                                              options.faults);

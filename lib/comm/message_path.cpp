@@ -13,11 +13,7 @@
 namespace trireme::comm {
 namespace {
 
-constexpr std::int64_t kSmallBytes = 4096;          // all-reduces up to here take one exchange
-constexpr std::int64_t kAreaBytes = 2ll << 20;      // staging, at least ...
-constexpr std::int64_t kAreaBytesPerMember = 4096;  // ... and for very large groups
-constexpr std::int64_t kMessageBytes = 64ll << 20;  // longest message: MPI counts in int
-constexpr int kPeersAtATime = 64;
+constexpr std::int64_t kSmallBytes = 4096;  // all-reduces up to here take one exchange
 
 void expect_success(int rc, const char* call) {
   check(rc == MPI_SUCCESS, Exit::kPeer, "{} returned MPI error {}", call, rc);
@@ -25,8 +21,12 @@ void expect_success(int rc, const char* call) {
 
 }  // namespace
 
-MessagePath::MessagePath(MPI_Comm members, const Group& group, int index, const CommFaults& faults)
-    : group_(group), index_(index), reversed_(faults.reversed_sums) {
+MessagePath::MessagePath(MPI_Comm members, const Group& group, int index,
+                         const CommOptions& options)
+    : group_(group),
+      index_(index),
+      reversed_(options.faults.reversed_sums),
+      limits_(options.limits) {
   MPI_Comm_dup(members, &collectives_);
   MPI_Comm_dup(members, &point_to_point_);
   MPI_Comm_set_errhandler(collectives_, MPI_ERRORS_RETURN);
@@ -80,19 +80,19 @@ bool MessagePath::may_move(OperationState& op) {
 /// Bytes of staging memory for one member.
 std::int64_t MessagePath::staged_bytes() const {
   constexpr std::int64_t kCacheLine = 64;
-  const std::int64_t each = std::max(kAreaBytes / members(), kAreaBytesPerMember);
+  const std::int64_t each = std::max(limits_.staging_bytes / members(), kSmallBytes);
   return each / kCacheLine * kCacheLine;
 }
 
 /// Elements of one member's piece in one round.
 std::int64_t MessagePath::piece_capacity(const OperationState& op) const {
-  if (op.operation == Operation::all_gather) return kMessageBytes / op.element_bytes();
+  if (op.operation == Operation::all_gather) return limits_.message_bytes / op.element_bytes();
   return staged_bytes() / op.element_bytes();
 }
 
 std::int64_t MessagePath::rounds(const OperationState& op) const {
   if (op.operation == Operation::broadcast || !op.collective())
-    return std::max<std::int64_t>(1, divide_up(op.bytes(), kMessageBytes));
+    return std::max<std::int64_t>(1, divide_up(op.bytes(), limits_.message_bytes));
   // Member 0 has the longest part.
   return std::max<std::int64_t>(
       1, divide_up(split_evenly(op.count, members(), 0).size(), piece_capacity(op)));
@@ -144,7 +144,8 @@ int MessagePath::batches(const OperationState& op) const {
   switch (op.stage) {
     case MessageStage::collect:
     case MessageStage::scatter:
-    case MessageStage::gather: return static_cast<int>(divide_up(members() - 1, kPeersAtATime));
+    case MessageStage::gather:
+      return static_cast<int>(divide_up(members() - 1, limits_.peers_at_a_time));
     default: return 1;
   }
 }
@@ -168,8 +169,8 @@ void MessagePath::post(OperationState& op) {
 /// that a batch of steps concerns the same pairs on both sides.
 void MessagePath::post_pairs(OperationState& op) {
   const int n = members();
-  const int first = 1 + op.batch * kPeersAtATime;
-  const int last = std::min(n - 1, first + kPeersAtATime - 1);
+  const int first = 1 + op.batch * limits_.peers_at_a_time;
+  const int last = std::min(n - 1, first + limits_.peers_at_a_time - 1);
   for (int s = first; s <= last; ++s) post_pair(op, (index_ + s) % n, (index_ - s + n) % n);
 }
 
@@ -209,8 +210,8 @@ void MessagePath::post_pair(OperationState& op, int to, int from) {
 void MessagePath::post_tree(OperationState& op) {
   const int n = members();
   const int v = (index_ - op.peer + n) % n;
-  const std::int64_t begin = op.round * kMessageBytes;
-  const std::int64_t bytes = std::min(kMessageBytes, op.bytes() - begin);
+  const std::int64_t begin = op.round * limits_.message_bytes;
+  const std::int64_t bytes = std::min(limits_.message_bytes, op.bytes() - begin);
   if (bytes == 0) return;
   const int lowest = v == 0 ? n : v & -v;
   if (op.stage == MessageStage::tree_receive) {
@@ -222,8 +223,8 @@ void MessagePath::post_tree(OperationState& op) {
 }
 
 void MessagePath::post_point_to_point(OperationState& op) {
-  const std::int64_t begin = op.round * kMessageBytes;
-  const std::int64_t bytes = std::min(kMessageBytes, op.bytes() - begin);
+  const std::int64_t begin = op.round * limits_.message_bytes;
+  const std::int64_t bytes = std::min(limits_.message_bytes, op.bytes() - begin);
   if (op.operation == Operation::send) {
     send_to(op, op.peer, op.source + begin, bytes);
   } else {
@@ -240,7 +241,8 @@ bool MessagePath::all_arrived(OperationState& op) {
     if (!arrived) return false;
     int bytes = 0;
     MPI_Get_count(&status, MPI_BYTE, &bytes);
-    const std::int64_t expected = std::min(kMessageBytes, op.bytes() - op.round * kMessageBytes);
+    const std::int64_t expected =
+        std::min(limits_.message_bytes, op.bytes() - op.round * limits_.message_bytes);
     check(bytes == expected, Exit::kPeer,
           "expected {} bytes from rank {} (tag {} in {}), found {}: the programs of the two ranks "
           "differ",

@@ -22,7 +22,7 @@ namespace trireme::comm {
 class MessagePath {
  public:
   /// Collective over the members of `members`, which is duplicated.
-  MessagePath(MPI_Comm members, const Group& group, int index, const CommFaults& faults);
+  MessagePath(MPI_Comm members, const Group& group, int index, const CommOptions& options);
   ~MessagePath();
   MessagePath(const MessagePath&) = delete;
   MessagePath& operator=(const MessagePath&) = delete;
@@ -65,6 +65,7 @@ class MessagePath {
   Group group_;
   int index_;
   bool reversed_;
+  MessageLimits limits_;
   MPI_Comm collectives_ = MPI_COMM_NULL;
   MPI_Comm point_to_point_ = MPI_COMM_NULL;
 

@@ -24,9 +24,9 @@ bool mpi_runs() {
 }
 
 /// FNV-1a: equal texts have equal hashes, which is all that is asked of it.
-unsigned long long hash_of(const char* text) {
+unsigned long long hash_of(const std::string& text) {
   unsigned long long hash = 1469598103934665603ull;
-  for (; *text; ++text) hash = (hash ^ static_cast<unsigned char>(*text)) * 1099511628211ull;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
   return hash;
 }
 
@@ -76,7 +76,7 @@ World::World(WorldOptions options) : exceptions_at_start_(std::uncaught_exceptio
 World::~World() {
   if (std::uncaught_exceptions() > exceptions_at_start_) {
     // Peers may wait for us in an operation that will never come; nothing collective is possible.
-    if (owns_session_ && size_ > 1) MPI_Abort(world_, static_cast<int>(Exit::kUnexpected));
+    if (owns_session_ && size_ > 1) abort(static_cast<int>(Exit::kUnexpected));
     return;
   }
   MPI_Barrier(world_);
@@ -90,11 +90,11 @@ void World::barrier() const { MPI_Barrier(world_); }
 
 void World::abort(int exit_code) const {
   std::fflush(nullptr);
-  MPI_Abort(world_, exit_code);
-  std::abort();  // MPI_Abort does not return
+  MPI_Abort(world_, exit_code);  // leaves without main: peers would wait for us forever
+  std::abort();                  // leaves without main: MPI_Abort does not return
 }
 
-bool World::all_failed(const char* message, double seconds) const {
+bool World::all_failed(const std::string& text, const std::string& shown, double seconds) const {
   using Clock = std::chrono::steady_clock;
   const auto give_up = Clock::now() + std::chrono::duration<double>(seconds);
   MPI_Request everyone = MPI_REQUEST_NULL;
@@ -108,12 +108,12 @@ bool World::all_failed(const char* message, double seconds) const {
   bool first_to_say_it = true;
   if (arrived) {
     std::vector<unsigned long long> hashes(static_cast<std::size_t>(size_));
-    const unsigned long long mine = hash_of(message);
+    const unsigned long long mine = hash_of(text);
     MPI_Allgather(&mine, 1, MPI_UNSIGNED_LONG_LONG, hashes.data(), 1, MPI_UNSIGNED_LONG_LONG,
                   failures_);
     for (int r = 0; r < rank_; ++r) first_to_say_it &= hashes[static_cast<std::size_t>(r)] != mine;
   }
-  if (first_to_say_it) fmt::print(stderr, "error: {}\n", message);
+  if (first_to_say_it) fmt::print(stderr, "error: {}\n", shown);
   std::fflush(nullptr);
   return arrived != 0;
 }
@@ -121,12 +121,13 @@ bool World::all_failed(const char* message, double seconds) const {
 namespace {
 
 /// Called in a catch block of a rank whose body failed.
-int leave_with_error(const World& world, const char* shown, const char* compared, int code) {
+int leave_with_error(const World& world, const std::string& text, const std::string& shown,
+                     int code) {
   if (world.size() == 1) {
     fmt::print(stderr, "error: {}\n", shown);
     return code;
   }
-  if (!world.all_failed(compared)) world.abort(code);
+  if (!world.all_failed(text, shown)) world.abort(code);
   return code;
 }
 
@@ -138,8 +139,8 @@ int run_on_ranks(const std::function<int(World&)>& body, WorldOptions options) {
     try {
       return body(world);
     } catch (const Error& error) {
-      // text(), not what(): the rank in what() would make one mistake look like many.
-      return leave_with_error(world, error.what(), error.text().c_str(), error.exit_code());
+      // Compared without the rank, which would make one mistake look like many.
+      return leave_with_error(world, error.text(), error.what(), error.exit_code());
     } catch (const std::exception& error) {
       return leave_with_error(world, error.what(), error.what(),
                               static_cast<int>(Exit::kUnexpected));

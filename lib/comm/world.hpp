@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <functional>
+#include <string>
 
 namespace trireme::comm {
 
@@ -45,11 +46,11 @@ class World {
   /// Ends all ranks of the job with this code, at once.
   [[noreturn]] void abort(int exit_code) const;
 
-  /// Collective only in trouble: called on a rank that failed with `message`. Waits up to `seconds`
-  /// for all other ranks to fail too. True: they all did, each distinct message was printed once
-  /// (by the lowest rank that has it) and the caller may leave in good order. False: others still
-  /// run; the message was printed and the caller should abort().
-  bool all_failed(const char* message, double seconds = 2.0) const;
+  /// Collective only in trouble: called on a rank that failed. Waits up to `seconds` for all other
+  /// ranks to fail too. True: they all did, each distinct `text` was told once (as `shown` of the
+  /// lowest rank that has it) and the caller may leave in good order. False: others still run; this
+  /// rank's `shown` was told and the caller should abort().
+  bool all_failed(const std::string& text, const std::string& shown, double seconds = 2.0) const;
 
  private:
   bool owns_session_ = false;

@@ -15,14 +15,15 @@
 namespace trireme::comm::test {
 
 /// Where operations are forced to go.
-enum class Way { arena, no_arena, messages, pretended_nodes };
-inline constexpr Way kWays[] = {Way::arena, Way::no_arena, Way::messages, Way::pretended_nodes};
+/// nodes: two ranks (or one, of two) to a pretended node, so that some groups span nodes.
+enum class Way { arena, no_arena, messages, nodes };
+inline constexpr Way kWays[] = {Way::arena, Way::no_arena, Way::messages, Way::nodes};
 inline std::string name_of(Way way) {
   switch (way) {
     case Way::arena: return "arena";
     case Way::no_arena: return "no_arena";
     case Way::messages: return "messages";
-    case Way::pretended_nodes: return "pretended_nodes";
+    case Way::nodes: return "nodes";
   }
   return "?";
 }
@@ -30,13 +31,13 @@ inline std::string name_of(Way way) {
 /// A world, all communicators of a grid, and memory for buffers that suits the way.
 class Setting {
  public:
-  static constexpr std::int64_t kArenaBytes = 24 << 20;
+  static constexpr std::int64_t kArenaBytes = 8 << 20;
 
   explicit Setting(Way way, ProcessGrid grid = {}, CommOptions options = {})
-      : world_({.ranks_per_node = way == Way::pretended_nodes ? 1 : 0}),
+      : world_({.ranks_per_node = way == Way::nodes ? ranks_per_node() : 0}),
         grid_(grid.size() == world_.size() ? grid : ProcessGrid(world_.size(), 1, 1)),
         communicators_(world_, grid_, with_way(options, way)) {
-    if (way == Way::arena) {
+    if (way == Way::arena || way == Way::nodes) {
       arena_ = std::make_unique<SharedArena>(world_, kArenaBytes);
       communicators_.attach(arena_.get());
     } else {
@@ -62,8 +63,11 @@ class Setting {
   void forget_all() { used_ = 0; }
 
  private:
+  static int ranks_per_node() { return World().size() > 2 ? 2 : 1; }
   static CommOptions with_way(CommOptions options, Way way) {
     if (way == Way::messages) options.shared_memory = false;
+    // Small enough for several rounds and batches.
+    options.limits = {.message_bytes = 100000, .staging_bytes = 65536, .peers_at_a_time = 2};
     return options;
   }
 

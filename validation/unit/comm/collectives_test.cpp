@@ -8,7 +8,7 @@ namespace {
 // Smaller than a group, one below and above the small-message limit (4 KiB of f32 = 1024), parts
 // that span chunks, more than one round of staging.
 constexpr std::int64_t kCounts[] = {0, 1, 3, 5, 7, 1023, 1024, 1025, 4099, 20021};
-constexpr std::int64_t kSeveralRounds = 600011;
+constexpr std::int64_t kSeveralRounds = 300007;
 
 class OnEveryWay : public testing::TestWithParam<Way> {};
 INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(kWays),
@@ -181,7 +181,7 @@ TEST_P(OnEveryWay, BarrierHoldsEveryoneBack) {
   // After k barriers everyone has added k: a rank that passed early would see less.
   SharedArena counters(setting.world(), 64);
   auto* mine = reinterpret_cast<std::atomic<int>*>(counters.base());
-  for (int k = 1; k <= 50; ++k) {
+  for (int k = 1; k <= 20; ++k) {
     mine->store(k);
     Request request = all.barrier();
     all.wait(request);
@@ -196,7 +196,7 @@ TEST_P(OnEveryWay, BuffersAreFreeTheMomentAnOperationCompletes) {
   for (std::int64_t count : {100, 10007}) {
     setting.forget_all();
     float* data = setting.take<float>(count);
-    for (int round = 0; round < 60; ++round) {
+    for (int round = 0; round < 25; ++round) {
       fill(data, count, setting.world().rank(), round);
       Request request = all.all_reduce(data, count, DType::f32);
       all.wait(request);

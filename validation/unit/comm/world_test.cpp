@@ -32,14 +32,14 @@ TEST(World, NodesCanBePretended) {
 
 TEST(World, FailureOfAllRanksIsRecognised) {
   const World world;
-  EXPECT_TRUE(world.all_failed("(expected in this test) a mistake of all ranks", 20));
+  EXPECT_TRUE(world.all_failed("a mistake", "(expected in this test) a mistake of all ranks", 20));
 }
 
 TEST(World, FailureOfOneRankIsNotTakenForOneOfAll) {
   const World world;
   if (world.size() == 1) return;  // one rank is all ranks: covered above
   if (world.rank() == 1) {
-    EXPECT_FALSE(world.all_failed("(expected in this test) a mistake of rank 1", 0.2));
+    EXPECT_FALSE(world.all_failed("a mistake", "(expected in this test) a mistake of rank 1", 0.2));
   }
   world.barrier();
 }

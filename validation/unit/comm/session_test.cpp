@@ -1,0 +1,79 @@
+// How programs end: the code of the error, its message once, and nobody left waiting.
+
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+
+namespace trireme::comm {
+namespace {
+
+struct Ended {
+  int code = -1;
+  std::string output;
+};
+
+/// Runs the session program on `ranks` ranks; 0 = without mpirun.
+Ended run_session(int ranks, const std::string& how) {
+  // Our own MPI session has left its marks in the environment; the program must not see them.
+  std::string command =
+      "env -i PATH=\"$PATH\" HOME=\"$HOME\" LD_LIBRARY_PATH=\"$LD_LIBRARY_PATH\" "
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 timeout 50 ";
+  if (ranks > 0)
+    command += TRIREME_MPIEXEC " --oversubscribe --bind-to none -n " + std::to_string(ranks) + " ";
+  command += TRIREME_SESSION_PROGRAM " " + how + " 2>&1";
+  Ended ended;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (!pipe) return ended;
+  std::array<char, 4096> part;
+  while (std::fgets(part.data(), static_cast<int>(part.size()), pipe)) ended.output += part.data();
+  const int status = pclose(pipe);
+  ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return ended;
+}
+
+int occurrences(const std::string& text, const std::string& what) {
+  int count = 0;
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
+  return count;
+}
+
+TEST(Session, EndsWellAloneAndTogether) {
+  for (int ranks : {0, 1, 3}) {
+    const Ended ended = run_session(ranks, "well");
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    EXPECT_EQ(occurrences(ended.output, "sum "), ranks == 0 ? 1 : ranks);
+  }
+}
+
+TEST(Session, AMistakeOfAllRanksIsToldOnce) {
+  for (int ranks : {0, 3}) {
+    const Ended ended = run_session(ranks, "all");
+    EXPECT_EQ(ended.code, 2) << ended.output;
+    EXPECT_EQ(occurrences(ended.output, "the deck has no model"), 1) << ended.output;
+  }
+}
+
+TEST(Session, AFailureOfOneRankEndsAllWithItsCode) {
+  const Ended ended = run_session(3, "one");
+  EXPECT_EQ(ended.code, 4) << ended.output;
+  EXPECT_EQ(occurrences(ended.output, "the loss is NaN [rank 2"), 1) << ended.output;
+  EXPECT_EQ(occurrences(ended.output, "sum "), 0) << ended.output;
+}
+
+TEST(Session, OtherExceptionsAreUnexpected) {
+  const Ended ended = run_session(3, "stranger");
+  EXPECT_EQ(ended.code, 1) << ended.output;
+  EXPECT_EQ(occurrences(ended.output, "error: something else"), 1) << ended.output;
+}
+
+TEST(Session, ACodeWithoutAnErrorPassesThrough) {
+  EXPECT_EQ(run_session(2, "stopped").code, 10);
+  EXPECT_EQ(run_session(0, "stopped").code, 10);
+}
+
+}  // namespace
+}  // namespace trireme::comm
