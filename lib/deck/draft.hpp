@@ -73,7 +73,8 @@ class Draft {
 /// always do).
 bool applies(const Draft& draft, const Row& row);
 
-/// Parses, applies aliases and overrides, checks every key by itself. Never throws for a bad deck.
+/// Parses, applies aliases and overrides, checks every key by itself. Throws only when the text is
+/// no JSON object; other mistakes are kept in the draft.
 Draft read_draft(const Source& source, const std::vector<std::string>& overrides);
 
 /// Each derives what is open in its sections and adds the contradictions it finds.

@@ -80,8 +80,7 @@ class Builder : public nlohmann::json_sax<Json> {
   bool parse_error(std::size_t, const std::string&, const Json::exception& error) override {
     std::string text = error.what();
     if (const auto end = text.find(": "); end != std::string::npos) text = text.substr(end + 2);
-    if (mistakes_ != nullptr)
-      mistakes_->add(line(), "", fmt::format("the deck is not valid JSON: {}", text));
+    complain(fmt::format("the deck is not valid JSON: {}", text));
     return false;
   }
 
@@ -95,6 +94,13 @@ class Builder : public nlohmann::json_sax<Json> {
     int line = 0;     ///< of that key
   };
 
+  /// More levels than any key has; walking a value recurses, so that its depth must be bounded.
+  static constexpr std::size_t kDeepest = 64;
+
+  void complain(std::string text) {
+    if (mistakes_ != nullptr) mistakes_->add(line(), "", std::move(text));
+  }
+
   /// Line of the token just read: a number's end is only seen at the character after it.
   int line() const { return place_.line - (place_.last == '\n' ? 1 : 0); }
 
@@ -103,6 +109,10 @@ class Builder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Data data) {
+    if (frames_.size() == kDeepest) {
+      complain(fmt::format("the deck is nested deeper than {} levels", kDeepest));
+      return false;
+    }
     frames_.push_back({{std::move(data), line()}, "", 0});
     return true;
   }
@@ -152,19 +162,16 @@ std::optional<Value> parse(std::string_view text, Mistakes* mistakes) {
 
 }  // namespace
 
-Object parse_deck(std::string_view text, Mistakes& mistakes) {
+std::optional<Object> parse_deck(std::string_view text, Mistakes& mistakes) {
   std::optional<Value> root = parse(text, &mistakes);
-  if (!root) return {};
+  if (!root) return std::nullopt;
   if (root->object() == nullptr) {
     mistakes.add(root->line, "", "a deck is one JSON object: { ... }");
-    return {};
+    return std::nullopt;
   }
   return std::move(*root->object());
 }
 
-std::optional<Value> parse_value(std::string_view text) {
-  std::optional<Value> value = parse(text, nullptr);
-  return value;
-}
+std::optional<Value> parse_value(std::string_view text) { return parse(text, nullptr); }
 
 }  // namespace trireme::deck

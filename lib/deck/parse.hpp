@@ -9,9 +9,9 @@
 
 namespace trireme::deck {
 
-/// Parses a whole deck. Text that is no JSON, or not one object, is one mistake and an empty
-/// object; each duplicate key is a mistake that names both lines (the first one counts).
-Object parse_deck(std::string_view text, Mistakes& mistakes);
+/// Parses a whole deck. Text that is no JSON, or not one object, is one mistake and nothing; each
+/// duplicate key is a mistake that names both lines (the first one counts).
+std::optional<Object> parse_deck(std::string_view text, Mistakes& mistakes);
 
 /// Parses one JSON value (a default of the table, the right side of --set); nothing when the text
 /// is no JSON.

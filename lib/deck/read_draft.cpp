@@ -172,8 +172,9 @@ void warn_of_differing_defaults(Draft& draft) {
 
 Draft read_draft(const Source& source, const std::vector<std::string>& overrides) {
   Draft draft(source.path.filename().string());
-  const Object root = parse_deck(source.text, draft.mistakes);
-  Reader(draft, "").read("", root);
+  const std::optional<Object> root = parse_deck(source.text, draft.mistakes);
+  if (!root) draft.mistakes.throw_if_any();  // nothing else can be said about it
+  Reader(draft, "").read("", *root);
   for (const std::string& text : overrides) apply_override(draft, text);
   check_variants(draft);
   warn_of_differing_defaults(draft);

@@ -89,6 +89,27 @@ void make_absolute(Draft& draft, std::string_view key, const std::filesystem::pa
   draft.derive(key, std::move(value.data));
 }
 
+/// The band of the last validation loss, and whether anything validates at all.
+void check_evaluation(Draft& draft) {
+  constexpr std::string_view kBand = "report.expect.validation_loss";
+  const List* band = draft.at(kBand).list();
+  const auto value = [](const Value& v) {
+    return v.integer() ? static_cast<double>(*v.integer()) : std::get<double>(v.data);
+  };
+  if (band && (band->size() != 2 || value((*band)[0]) > value((*band)[1])))
+    draft.wrong(kBand,
+                fmt::format("{}: expected [low, high]; found {}", kBand, to_json(draft.at(kBand))));
+  if (draft.mistakes.in("data.validation_fraction") ||
+      draft.number("data.validation_fraction") > 0 || !draft.at("data.validation_tokens").is_null())
+    return;
+  if (band)
+    draft.conflict({kBand, "data.validation_fraction"},
+                   "report.expect.validation_loss is given but nothing validates; set "
+                   "data.validation_fraction above 0 or name data.validation_tokens");
+  if (draft.known("run.eval_every").value_or(0) > 0)
+    draft.warn("run.eval_every", "run.eval_every has no influence: data.validation_fraction is 0");
+}
+
 /// DeepSpeed's pipeline key and our own switch say the same.
 void derive_recompute(Draft& draft) {
   const auto interval = draft.known("pipeline.activation_checkpoint_interval");
@@ -189,15 +210,7 @@ void resolve_data(Draft& draft, const std::filesystem::path& folder) {
                    fmt::format("data.weights has {} entries, data.tokens {}; expected one weight a "
                                "file",
                                weights->size(), files));
-  const List* band = draft.at("report.expect.validation_loss").list();
-  if (band == nullptr || draft.mistakes.in("report.expect.validation_loss")) return;
-  const auto value = [](const Value& v) {
-    return v.integer() ? static_cast<double>(*v.integer()) : std::get<double>(v.data);
-  };
-  if (band->size() != 2 || value((*band)[0]) > value((*band)[1]))
-    draft.wrong("report.expect.validation_loss",
-                fmt::format("report.expect.validation_loss: expected [low, high]; found {}",
-                            to_json(draft.at("report.expect.validation_loss"))));
+  check_evaluation(draft);
 }
 
 void check_precision(Draft& draft) {

@@ -7,20 +7,21 @@ namespace {
 
 std::vector<Row> axis_rows() {
   return {
-      ours("parallel.data", integer().from(1).derived(), "\"auto\"", "",
+      ours("parallel.data", integer().from(1).up_to(1e6).derived(), "\"auto\"", "",
            "replicas; \"auto\" = ranks / (tensor x pipeline)"),
-      ours("parallel.tensor", integer().from(1).derived(), "\"auto\"", "",
+      ours("parallel.tensor", integer().from(1).up_to(1e6).derived(), "\"auto\"", "",
            "ranks that share each matrix; \"auto\" = tensor_parallel.autotp_size, else 1"),
-      ours("parallel.pipeline", integer().from(1).derived(), "\"auto\"", "",
+      ours("parallel.pipeline", integer().from(1).up_to(1e6).derived(), "\"auto\"", "",
            "stages; \"auto\" = pipeline.stages, else 1"),
-      ours("parallel.virtual_stages", integer().from(1), "1", "",
+      ours("parallel.virtual_stages", integer().from(1).up_to(1e6), "1", "",
            "model chunks a rank holds, > 1 with schedule interleaved only"),
       ours("parallel.schedule", choice({"gpipe", "1f1b", "interleaved"}), "\"1f1b\"", "",
            "order of the pipeline's micro-batches"),
       ours("parallel.sequence", boolean(), "false", "",
            "split norms and residuals along the sequence over the tensor axis (Korthikanti et "
            "al. 2022)"),
-      ours("parallel.layers_per_stage", list_of(integer().from(0)).derived(), "\"auto\"", "",
+      ours("parallel.layers_per_stage", list_of(integer().from(0).up_to(1e4)).derived(), "\"auto\"",
+           "",
            "transformer blocks of each stage (pipeline x virtual_stages entries, model order); "
            "\"auto\" = balanced by flops"),
   };
@@ -29,9 +30,9 @@ std::vector<Row> axis_rows() {
 /// DeepSpeed's AutoTP.
 std::vector<Row> tensor_rows() {
   return {
-      works("tensor_parallel.autotp_size", integer().from(0), "0", "",
+      works("tensor_parallel.autotp_size", integer().from(0).up_to(1e6), "0", "",
             "another name of parallel.tensor; 0 = not given"),
-      works("tensor_parallel.tp.tp_size", integer().from(1), "1", "",
+      works("tensor_parallel.tp.tp_size", integer().from(1).up_to(1e6), "1", "",
             "another name of parallel.tensor; 1 = not given"),
       idle("tensor_parallel.tp.tp_grain_size", integer().from(1), "1",
            "shards are whole heads and even columns", "granularity of shards"),
@@ -54,7 +55,7 @@ std::vector<Row> tensor_rows() {
 
 std::vector<Row> pipeline_rows() {
   return {
-      works("pipeline.stages", integer().from(1).derived(), "\"auto\"", "",
+      works("pipeline.stages", integer().from(1).up_to(1e6).derived(), "\"auto\"", "",
             "another name of parallel.pipeline (DeepSpeed parses and ignores it)"),
       works("pipeline.partition", choice({"best"}).not_yet({"uniform", "parameters"}), "\"best\"",
             "",
@@ -81,7 +82,7 @@ std::vector<Row> reduction_rows() {
   return {
       not_yet("sequence_parallel_size", integer().from(1).or_null(), "null", "null",
               "Ulysses sequence parallelism"),
-      works("data_parallel_size", integer().from(1).or_null(), "null", "",
+      works("data_parallel_size", integer().from(1).up_to(1e6).or_null(), "null", "",
             "another name of parallel.data"),
       not_yet("use_data_before_expert_parallelism", boolean(), "false", "false",
               "order of the data and expert axes"),

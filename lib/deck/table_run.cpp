@@ -10,12 +10,12 @@ Section batch_section() {
       "parallel.data. Two are enough; from one alone accumulation is 1. As in DeepSpeed a derived "
       "value is an integer division and the product must then hold exactly.",
       {
-          works("train_batch_size", integer().from(1).or_null().derived(), "\"auto\"", "samples",
-                "samples of one optimizer step, over the whole grid"),
-          works("train_micro_batch_size_per_gpu", integer().from(1).or_null().derived(), "\"auto\"",
-                "samples", "samples of one forward pass of a data-parallel replica"),
-          works("gradient_accumulation_steps", integer().from(1).or_null().derived(), "\"auto\"",
-                "", "micro-batches of a step; also the pipeline's micro-batches"),
+          works("train_batch_size", integer().from(1).up_to(1e9).or_null().derived(), "\"auto\"",
+                "samples", "samples of one optimizer step, over the whole grid"),
+          works("train_micro_batch_size_per_gpu", integer().from(1).up_to(1e6).or_null().derived(),
+                "\"auto\"", "samples", "samples of one forward pass of a data-parallel replica"),
+          works("gradient_accumulation_steps", integer().from(1).up_to(1e6).or_null().derived(),
+                "\"auto\"", "", "micro-batches of a step; also the pipeline's micro-batches"),
           not_yet("managed_gradient_accumulation", boolean(), "true", "true",
                   "the engine decides when a step ends"),
       }};
@@ -27,7 +27,7 @@ Section run_section() {
       "run.max_steps is the length of the run, and \"auto\" schedules follow it. Minutes and "
       "signals end a process early, with a checkpoint and exit code 10.",
       {
-          ours("run.max_steps", integer().from(1).derived(), "\"auto\"", "steps",
+          ours("run.max_steps", integer().from(1).up_to(1e12).derived(), "\"auto\"", "steps",
                "length of the run; \"auto\" = from run.max_tokens; with both the shorter counts"),
           ours("run.max_tokens", integer().from(1).or_null(), "null", "tokens",
                "length of the run in tokens, rounded up to whole steps"),

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace trireme::deck::testing {
 namespace {
 
@@ -12,6 +14,8 @@ struct Case {
   std::vector<std::string> overrides;
   std::string expected;  ///< part of the message
 };
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 class Mistake : public ::testing::TestWithParam<Case> {};
 
@@ -57,7 +61,7 @@ const std::vector<Case> kCases = {
     {"OutOfRange",
      R"("data_parallel_size": 0,)",
      {},
-     "deck.json:2: data_parallel_size: expected an integer >= 1, or null; found 0"},
+     "deck.json:2: data_parallel_size: expected an integer >= 1 and <= 1000000, or null; found 0"},
     {"FractionForInteger",
      R"("steps_per_print": 1.5,)",
      {},
@@ -118,7 +122,7 @@ const std::vector<Case> kCases = {
     {"MistypedOverride",
      "",
      {"run.max_steps=many"},
-     R"(--set run.max_steps=many: run.max_steps: expected an integer >= 1, or "auto"; found "many")"},
+     R"(--set run.max_steps=many: run.max_steps: expected an integer >= 1 and <= 1000000000000, or "auto"; found "many")"},
     {"OverrideWithoutValue", "", {"run.max_steps"}, "--set run.max_steps: expected a.b=c"},
     {"Fp16AndBf16",
      R"("fp16": {"enabled": true},
@@ -147,6 +151,18 @@ const std::vector<Case> kCases = {
      R"("report": {"expect": {"validation_loss": [4]}},)",
      {},
      "report.expect.validation_loss: expected [low, high]; found [4]"},
+    {"BandWithoutValidation",
+     R"("report": {"expect": {"validation_loss": [4, 5]}},)",
+     {"data.validation_fraction=0"},
+     "is given but nothing validates"},
+    {"TwoValidations",
+     "",
+     {"data.validation_tokens=v.h5", "data.validation_fraction=0.1"},
+     "both say what validates"},
+    {"TooLarge",
+     "",
+     {"model.layers=1000000000"},
+     "model.layers: expected an integer >= 1 and <= 10000"},
     {"RecomputeContradiction",
      R"("activation_checkpointing": {"enabled": false}, "pipeline": {"activation_checkpoint_interval": 1},)",
      {},
@@ -186,7 +202,9 @@ TEST(Mistakes, EmptyDeckNamesAllThatIsMissing) {
 }
 
 TEST(Mistakes, BadJsonNamesItsLine) {
-  EXPECT_TRUE(contains(refusal("{\n\"a\": 1,,\n}"), "deck.json:2: the deck is not valid JSON"));
+  const std::string text = refusal("{\n\"a\": 1,,\n}");
+  EXPECT_TRUE(text.starts_with("1 mistake in the deck\n  deck.json:2: the deck is not valid JSON"))
+      << text;
   EXPECT_TRUE(contains(refusal("[1]"), "a deck is one JSON object"));
 }
 
@@ -195,6 +213,54 @@ TEST(Mistakes, CommentsAreNoMistakes) {
   // and they count as lines
   EXPECT_TRUE(contains(refusal(small_deck("// one\n/* two\n lines */ \"x_y_z\": 1,")),
                        "deck.json:4: unknown key"));
+}
+
+TEST(Mistakes, NestingIsBounded) {
+  const std::string deep(100000, '[');
+  EXPECT_TRUE(contains(refusal(small_deck("\"autotuning\": {\"model_info\": " + deep)),
+                       "nested deeper than"));
+}
+
+TEST(Mistakes, AFaultyValueIsNotReportedTwice) {
+  // heads is wrong by itself: that hidden does not divide by it, or that it is missing, is not
+  // said.
+  EXPECT_TRUE(refusal(small_deck(), {"model.heads=-3"}).starts_with("1 mistake in the deck"));
+}
+
+/// Whatever stands in a deck, it loads or is refused as a bad deck: no crash, no other exit code.
+TEST(Mistakes, DamagedDecksAreRefusedOrLoad) {
+  const std::string good = small_deck(R"("optimizer": {"type": "Adam", "params": {"lr": 1e-3}},
+    "scheduler": {"type": "WarmupDecayLR", "params": {"warmup_num_steps": 5}},
+    "parallel": {"tensor": 1, "layers_per_stage": [4]}, "fp16": {"enabled": true},
+    "report": {"expect": {"validation_loss": [1, 2.5]}},)");
+  const std::string_view pieces[] = {
+      "0",         "-1", "1e300", "null", "\"auto\"", "{}", "[]", "true", "[1]", "\"x\"",   "9e18",
+      "{\"a\":1}", ",",  "}",     ":",    "\"",       "//", "\n", "\x80", "1.5", "[[\"\"]]"};
+  std::mt19937 random(7);
+  int loaded = 0;
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string text = good;
+    // Every other time a whole value is replaced, so that the JSON stays sound.
+    std::size_t at = random() % text.size();
+    std::size_t length = random() % 4;
+    if (i % 2 == 0) {
+      at = text.find(": ", at);
+      if (at == std::string::npos) continue;
+      at += 2;
+      length = text.find_first_of(",}\n", at) - at;
+    }
+    text.replace(at, length, pieces[random() % std::size(pieces)]);
+    try {
+      load_text(text, {}, 1);
+      ++loaded;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::kUsage) << error.text() << "\n" << text;
+      ++refused;
+    }
+  }
+  EXPECT_GT(loaded, 50);
+  EXPECT_GT(refused, 500);
 }
 
 TEST(Mistakes, MissingFileIsExitThree) {

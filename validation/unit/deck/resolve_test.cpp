@@ -170,6 +170,15 @@ TEST(Resolve, DataWeightsAndPaths) {
   EXPECT_TRUE(contains(refusal(small_deck(), {"data.weights=[1,2]"}), "one weight a file"));
 }
 
+TEST(Resolve, OwnValidationFilesReplaceTheSplit) {
+  EXPECT_EQ(load_text(small_deck()).data.validation_fraction, 0.01);
+  const Deck deck = load_text(small_deck(), {"data.validation_tokens=v.h5"});
+  EXPECT_EQ(deck.data.validation_fraction, 0);
+  EXPECT_EQ(deck.data.validation_tokens.at(0), "/decks/v.h5");
+  const Deck none = load_text(small_deck(), {"data.validation_fraction=0", "run.eval_every=5"});
+  EXPECT_TRUE(contains(warning_about(none, "run.eval_every"), "no influence"));
+}
+
 TEST(Resolve, RecomputeHasTwoNames) {
   EXPECT_TRUE(load_text(small_deck(R"("pipeline": {"activation_checkpoint_interval": 1},)"))
                   .activation_checkpointing.enabled);
