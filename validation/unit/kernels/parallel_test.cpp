@@ -3,8 +3,10 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/dropout.hpp"
+#include "kernels/base/row_convert.hpp"
 #include "validation/harness/runtime_fixture.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <thread>
@@ -103,6 +105,40 @@ TEST(Dropout, IsAFunctionOfItsKeyAndElement) {
   }
   EXPECT_NEAR(static_cast<double>(kept) / 1001, 0.75, 0.05);
   EXPECT_LT(same_as_next_step, 800);  // independent draws agree on 0.75^2 + 0.25^2 = 62 %
+}
+
+/// Every 16-bit pattern survives fp32 and back; every fp32 of a sweep rounds as the scalar type
+/// does.
+template <class T>
+void expect_rows_like_scalars() {
+  std::vector<T> patterns(65536);
+  for (std::uint32_t i = 0; i < 65536; ++i)
+    patterns[i] = std::bit_cast<T>(static_cast<std::uint16_t>(i));
+  std::vector<float> wide(65536);
+  std::vector<T> back(65536);
+  load_row(patterns.data(), wide.data(), 65536);
+  store_row(wide.data(), back.data(), 65536);
+  for (std::size_t i = 0; i < 65536; ++i) {
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(wide[i]),
+              std::bit_cast<std::uint32_t>(static_cast<float>(patterns[i])));
+    if (std::isnan(wide[i]))
+      ASSERT_TRUE(std::isnan(static_cast<float>(back[i])));
+    else
+      ASSERT_EQ(std::bit_cast<std::uint16_t>(back[i]), i);
+  }
+  std::vector<float> sweep;
+  for (std::uint64_t u = 0; u < 0x100000000ull; u += 65521)
+    sweep.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(u)));
+  const auto count = static_cast<std::int64_t>(sweep.size());
+  std::vector<T> rounded(sweep.size());
+  store_row(sweep.data(), rounded.data(), count);
+  for (std::size_t i = 0; i < sweep.size(); ++i)
+    ASSERT_EQ(std::bit_cast<std::uint16_t>(rounded[i]), std::bit_cast<std::uint16_t>(T(sweep[i])));
+}
+
+TEST(RowConvert, RowsRoundAsScalars) {
+  expect_rows_like_scalars<BFloat16>();
+  expect_rows_like_scalars<Float16>();
 }
 
 }  // namespace
