@@ -1,5 +1,6 @@
 #include "lib/nn/pieces.hpp"
 
+#include "kernels/elementwise/elementwise.hpp"
 #include "kernels/gemm/gemm.hpp"
 
 namespace trireme::nn {
@@ -98,7 +99,7 @@ void linear_weight_gradient(const StepContext& context, const TensorView& dy, co
   options.transpose_a = true;
   options.accumulate = weight.accumulate(context);
   kernels::gemm(weight.gradient(context), dy, x, options);
-  if (bias.exists) kernels::column_sums(bias.gradient(context), dy, bias.accumulate(context));
+  if (bias.exists) kernels::column_sums(dy, bias.gradient(context), bias.accumulate(context));
 }
 
 DropoutKey dropout_key(const StepContext& context, DropoutPlace place, float probability) {
