@@ -5,6 +5,7 @@
 #include "lib/nn/initialise.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -402,7 +403,7 @@ std::vector<double> LocalRun::gradient(const LocalTensor& tensor) const {
                 const auto value =
                     static_cast<double>(impl_->ranks[r].units[at(tensor.unit)].gradients[local]);
                 const bool replica = placed.parameter.split_dim < 0 && r > 0;
-                check(!replica || value == whole[logical], Exit::kUnexpected,
+                check(!replica || value == whole[logical] || std::isnan(value), Exit::kUnexpected,
                       "tensor ranks disagree about the gradient of {}", tensor.name);
                 whole[logical] = value;
               });
