@@ -2,49 +2,50 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
+#include "kernels/elementwise/row_access.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <utility>
 
 namespace trireme::kernels {
 namespace {
 
 constexpr std::int64_t kChunk = 16384;
 
-std::int64_t elements(const UpdateRange& range, std::size_t moments, bool needs_gradient = true) {
-  const auto n = static_cast<std::int64_t>(range.master.size());
-  check(!needs_gradient || range.gradient.size() == range.master.size(), Exit::kUnexpected,
+/// Throws unless gradients (where they are read), moments and the 16-bit copy fit the weights.
+void check_range(const UpdateRange& range, std::initializer_list<std::size_t> moments,
+                 bool reads_gradient = true) {
+  const std::size_t n = range.master.size();
+  check(!reads_gradient || range.gradient.size() == n, Exit::kUnexpected,
         "{} gradients for {} weights", range.gradient.size(), n);
-  check(moments == range.master.size(), Exit::kUnexpected, "{} moments for {} weights", moments, n);
+  for (const std::size_t size : moments)
+    check(size == n, Exit::kUnexpected, "{} moments for {} weights", size, n);
   const TensorView& copy = range.weights;
-  check(!copy || (copy.elements() == n && (copy.rows() == 1 || copy.stride() == copy.width()) &&
-                  (copy.dtype == DType::bf16 || copy.dtype == DType::f16)),
+  if (!copy) return;
+  const bool dense = copy.rows() == 1 || copy.stride() == copy.width();
+  check(dense && std::cmp_equal(copy.elements(), n) &&
+            (copy.dtype == DType::bf16 || copy.dtype == DType::f16),
         Exit::kUnexpected, "the 16-bit weights {} {} do not fit {} masters", copy.shape.text(),
         name_of(copy.dtype), n);
-  return n;
 }
 
-/// No 16-bit copy of the weights.
-struct NoCopy {
-  explicit NoCopy(float) {}
-};
-
-/// Runs body(begin, end, copy) over chunks of [0, n), copy being a pointer to the 16-bit weights'
-/// type (null and of type NoCopy* without them): the loop is compiled once for each.
-template <class Body>
-void for_range(const char* label, std::int64_t n, const TensorView& weights, const Body& body) {
-  const auto run = [&]<class T>(T* copy) {
-    for_rows(label, n, kChunk,
-             [&](std::int64_t begin, std::int64_t end) { body(begin, end, copy); });
-  };
-  if (!weights) return run(static_cast<NoCopy*>(nullptr));
-  if (weights.dtype == DType::bf16) return run(static_cast<BFloat16*>(weights.data));
-  run(static_cast<Float16*>(weights.data));
-}
-
-template <class T>
-inline void put(T* copy, std::int64_t i, float value) {
-  if constexpr (!std::is_same_v<T, NoCopy>) copy[i] = T(value);
+/// Runs update(begin, end) over all of the range in blocks that stay in the first cache, each
+/// followed by the rounding of its new weights to 16 bits.
+template <class Update>
+void for_range(const char* label, const UpdateRange& range, const Update& update) {
+  constexpr std::int64_t kBlock = 1024;
+  const auto n = static_cast<std::int64_t>(range.master.size());
+  const float* master = range.master.data();
+  const TensorView copy = range.weights;
+  for_rows(label, n, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += kBlock) {
+      const std::int64_t last = std::min(first + kBlock, end);
+      update(first, last);
+      if (copy) finish_row(copy, 0, first, last - first, master + first);
+    }
+  });
 }
 
 /// 1 - beta^step.
@@ -78,8 +79,7 @@ struct LambDirection {
 void adam_update(const Adam& adam, std::int64_t step, const UpdateRange& range,
                  std::span<float> first_moment, std::span<float> second_moment) {
   check(step >= 1, Exit::kUnexpected, "steps count from 1, not {}", step);
-  const std::int64_t n = elements(range, first_moment.size());
-  elements(range, second_moment.size());
+  check_range(range, {first_moment.size(), second_moment.size()});
   const Moments average(adam.beta1, adam.beta2);
   const double c1 = adam.bias_correction ? correction(adam.beta1, step) : 1;
   const double c2 = adam.bias_correction ? correction(adam.beta2, step) : 1;
@@ -94,7 +94,7 @@ void adam_update(const Adam& adam, std::int64_t step, const UpdateRange& range,
   const float* __restrict g = range.gradient.data();
   float* __restrict m = first_moment.data();
   float* __restrict v = second_moment.data();
-  for_range("adam", n, range.weights, [=](std::int64_t begin, std::int64_t end, auto* copy) {
+  for_range("adam", range, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
       const float gradient = std::fma(l2, p[i], g[i] * grad_scale);
@@ -102,7 +102,6 @@ void adam_update(const Adam& adam, std::int64_t step, const UpdateRange& range,
       v[i] = average.second(v[i], gradient);
       const float spread = std::fma(std::sqrt(v[i]), over_root_c2, epsilon);
       p[i] = std::fma(minus_rate, std::fma(decay, p[i], m[i] * over_c1 / spread), p[i]);
-      put(copy, i, p[i]);
     }
   });
 }
@@ -113,7 +112,7 @@ void sgd_update(const Sgd& sgd, std::int64_t step, const UpdateRange& range,
         "Nesterov momentum needs momentum > 0 and dampening 0, found {} and {}", sgd.momentum,
         sgd.dampening);
   const bool moving = sgd.momentum != 0;
-  const std::int64_t n = elements(range, moving ? momentum.size() : range.master.size());
+  check_range(range, {moving ? momentum.size() : range.master.size()});
   const auto decay = static_cast<float>(range.weight_decay);
   const auto minus_rate = static_cast<float>(-range.learning_rate);
   // At step 1 PyTorch's buffer is the gradient itself, without dampening.
@@ -125,12 +124,11 @@ void sgd_update(const Sgd& sgd, std::int64_t step, const UpdateRange& range,
   float* __restrict p = range.master.data();
   const float* __restrict g = range.gradient.data();
   float* __restrict b = momentum.data();
-  for_range("sgd", n, range.weights, [=](std::int64_t begin, std::int64_t end, auto* copy) {
+  for_range("sgd", range, [=](std::int64_t begin, std::int64_t end) {
     if (!moving) {
 #pragma omp simd
       for (std::int64_t i = begin; i < end; ++i) {
         p[i] = std::fma(minus_rate, std::fma(decay, p[i], g[i] * grad_scale), p[i]);
-        put(copy, i, p[i]);
       }
       return;
     }
@@ -140,13 +138,12 @@ void sgd_update(const Sgd& sgd, std::int64_t step, const UpdateRange& range,
       b[i] = old == 0 ? fresh * gradient : std::fma(old, b[i], fresh * gradient);
       const float direction = nesterov ? std::fma(ahead, b[i], gradient) : b[i];
       p[i] = std::fma(minus_rate, direction, p[i]);
-      put(copy, i, p[i]);
     }
   });
 }
 
 void lion_update(const Lion& lion, const UpdateRange& range, std::span<float> first_moment) {
-  const std::int64_t n = elements(range, first_moment.size());
+  check_range(range, {first_moment.size()});
   const Moments average(lion.beta1, lion.beta2);
   const auto decay = static_cast<float>(range.weight_decay);
   const auto minus_rate = static_cast<float>(-range.learning_rate);
@@ -154,7 +151,7 @@ void lion_update(const Lion& lion, const UpdateRange& range, std::span<float> fi
   float* __restrict p = range.master.data();
   const float* __restrict g = range.gradient.data();
   float* __restrict m = first_moment.data();
-  for_range("lion", n, range.weights, [=](std::int64_t begin, std::int64_t end, auto* copy) {
+  for_range("lion", range, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
       const float gradient = g[i] * grad_scale;
@@ -162,15 +159,13 @@ void lion_update(const Lion& lion, const UpdateRange& range, std::span<float> fi
       const float sign = mixed > 0 ? 1.0f : mixed < 0 ? -1.0f : mixed;  // 0 and NaN stay
       m[i] = std::fma(average.beta2, m[i], average.rest2 * gradient);
       p[i] = std::fma(minus_rate, std::fma(decay, p[i], sign), p[i]);
-      put(copy, i, p[i]);
     }
   });
 }
 
 LambNorms lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<float> first_moment,
                        std::span<float> second_moment) {
-  const std::int64_t n = elements(range, first_moment.size());
-  elements(range, second_moment.size());
+  check_range(range, {first_moment.size(), second_moment.size()});
   const Moments average(lamb.beta1, lamb.beta2);
   const LambDirection direction{static_cast<float>(lamb.epsilon),
                                 static_cast<float>(range.weight_decay)};
@@ -186,6 +181,7 @@ LambNorms lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<flo
       return *this;
     }
   };
+  const auto n = static_cast<std::int64_t>(range.master.size());
   return sum_chunks<Sums>("lamb_moments", n, kChunk, [=](std::int64_t begin, std::int64_t end) {
     constexpr std::int64_t kBlock = 1024;
     alignas(64) float u[kBlock];
@@ -217,8 +213,7 @@ double lamb_ratio(const Lamb& lamb, const LambNorms& norms) {
 void lamb_apply(const Lamb& lamb, std::int64_t step, double ratio, const UpdateRange& range,
                 std::span<const float> first_moment, std::span<const float> second_moment) {
   check(step >= 1, Exit::kUnexpected, "steps count from 1, not {}", step);
-  const std::int64_t n = elements(range, first_moment.size(), false);
-  elements(range, second_moment.size(), false);
+  check_range(range, {first_moment.size(), second_moment.size()}, false);
   const LambDirection direction{static_cast<float>(lamb.epsilon),
                                 static_cast<float>(range.weight_decay)};
   const double corrected =
@@ -228,11 +223,10 @@ void lamb_apply(const Lamb& lamb, std::int64_t step, double ratio, const UpdateR
   float* __restrict p = range.master.data();
   const float* __restrict m = first_moment.data();
   const float* __restrict v = second_moment.data();
-  for_range("lamb_apply", n, range.weights, [=](std::int64_t begin, std::int64_t end, auto* copy) {
+  for_range("lamb_apply", range, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
       p[i] = std::fma(minus_rate, direction(p[i], m[i], v[i]), p[i]);
-      put(copy, i, p[i]);
     }
   });
 }
