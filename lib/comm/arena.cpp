@@ -3,9 +3,9 @@
 #include "kernels/base/checked.hpp"
 #include "kernels/base/error.hpp"
 
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -44,13 +44,14 @@ SharedArena::SharedArena(const World& world, std::int64_t bytes) : node_rank_(wo
 }
 
 void SharedArena::allocate_alone(std::int64_t bytes) {
-  const auto rounded = static_cast<std::size_t>(round_up(bytes + 1, kAlignment));
-  own_memory_ = std::aligned_alloc(kAlignment, rounded);
-  check(own_memory_ != nullptr, Exit::kUsage,
+  own_bytes_ = round_up(bytes + 1, kAlignment);
+  void* memory = mmap(nullptr, static_cast<std::size_t>(own_bytes_), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  check(memory != MAP_FAILED, Exit::kUsage,
         "expected {} bytes of memory for the exchange arena, found less; use more ranks or a "
         "smaller micro-batch",
         bytes);
-  parts_[0] = {static_cast<std::byte*>(own_memory_), bytes};
+  parts_[0] = {static_cast<std::byte*>(memory), bytes};
 }
 
 void SharedArena::allocate_shared(const World& world, std::int64_t bytes) {
@@ -92,7 +93,7 @@ void SharedArena::allocate_shared(const World& world, std::int64_t bytes) {
 SharedArena::~SharedArena() {
   // Freeing a window waits for the node's other ranks, which a failing rank must not do.
   if (window_ != MPI_WIN_NULL && std::uncaught_exceptions() == 0) MPI_Win_free(&window_);
-  std::free(own_memory_);
+  if (own_bytes_ > 0) munmap(parts_[0].base, static_cast<std::size_t>(own_bytes_));
 }
 
 std::int64_t SharedArena::offset_of(const void* memory, std::int64_t bytes) const {

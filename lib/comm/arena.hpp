@@ -46,7 +46,7 @@ class SharedArena {
   std::vector<Part> parts_;  // by node rank
   int node_rank_ = 0;
   MPI_Win window_ = MPI_WIN_NULL;
-  void* own_memory_ = nullptr;  // set when alone
+  std::int64_t own_bytes_ = 0;  // mapped when alone
 };
 
 }  // namespace trireme::comm

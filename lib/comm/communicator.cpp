@@ -40,8 +40,12 @@ struct Communicator::Pool {
   }
 };
 
-Communicator::Communicator(const Group& group, int index, const CommOptions& options)
-    : group_(group), index_(index), options_(options), pool_(std::make_unique<Pool>()) {}
+Communicator::Communicator(const Group& group, int index, const CommOptions& options, bool crowded)
+    : group_(group),
+      index_(index),
+      options_(options),
+      crowded_(crowded),
+      pool_(std::make_unique<Pool>()) {}
 
 Communicator::~Communicator() = default;
 
@@ -173,7 +177,7 @@ bool Communicator::progress(Request& request) {
 }
 
 void Communicator::wait(Request& request) {
-  Backoff backoff;
+  Backoff backoff(crowded_);
   while (!progress(request)) {
     for (OperationState* other : pool_->in_flight)
       if (other != request.state_) step(*other);

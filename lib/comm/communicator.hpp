@@ -128,7 +128,8 @@ class Communicator {
   void reset_traffic() { traffic_ = {}; }
 
  protected:
-  Communicator(const Group& group, int index, const CommOptions& options);
+  /// `crowded` as World::crowded().
+  Communicator(const Group& group, int index, const CommOptions& options, bool crowded);
 
   /// The first and the following steps of an operation; advance() returns true when complete.
   virtual void begin(OperationState& operation) = 0;
@@ -151,6 +152,7 @@ class Communicator {
   Group group_;
   int index_ = 0;
   CommOptions options_;
+  bool crowded_;
   Traffic traffic_;
   std::unique_ptr<Pool> pool_;
 };

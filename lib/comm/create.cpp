@@ -19,7 +19,7 @@ namespace {
 class SelfCommunicator final : public Communicator {
  public:
   SelfCommunicator(const Group& group, const CommOptions& options)
-      : Communicator(group, group.count == 1 ? 0 : -1, options) {}
+      : Communicator(group, group.count == 1 ? 0 : -1, options, false) {}
   void attach(const SharedArena*) override {}
 
  protected:
@@ -36,8 +36,8 @@ class GroupCommunicator final : public Communicator {
  public:
   /// `node_ranks` by group index; empty when not all members are on this node.
   GroupCommunicator(MPI_Comm members, const Group& group, int index, std::vector<int> node_ranks,
-                    const CommOptions& options)
-      : Communicator(group, index, options), messages_(members, group, index, options) {
+                    const CommOptions& options, bool crowded)
+      : Communicator(group, index, options, crowded), messages_(members, group, index, options) {
     if (!node_ranks.empty())
       shared_ = std::make_unique<SharedPath>(members, std::move(node_ranks), group, index,
                                              options.faults);
@@ -102,8 +102,8 @@ std::unique_ptr<Communicator> make_group_communicator(const World& world, const 
   if (id < 0) return std::make_unique<SelfCommunicator>(group, options);
   std::vector<int> node_ranks;
   if (options.shared_memory) node_ranks = node_ranks_of(members, world.node_comm(), group.count);
-  auto made =
-      std::make_unique<GroupCommunicator>(members, group, index, std::move(node_ranks), options);
+  auto made = std::make_unique<GroupCommunicator>(members, group, index, std::move(node_ranks),
+                                                  options, world.crowded());
   MPI_Comm_free(&members);
   return made;
 }

@@ -3,6 +3,7 @@
 #include "kernels/base/error.hpp"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -61,7 +62,13 @@ World::World(WorldOptions options) : exceptions_at_start_(std::uncaught_exceptio
   MPI_Comm_size(world_, &size_);
   if (size_ > 1) set_error_rank(rank_);
 
-  node_comm_ = split_by_node(world_, options.ranks_per_node);
+  node_comm_ = split_by_node(world_, 0);
+  MPI_Comm_size(node_comm_, &node_size_);
+  crowded_ = node_size_ > sysconf(_SC_NPROCESSORS_ONLN);
+  if (options.ranks_per_node > 0) {
+    MPI_Comm_free(&node_comm_);
+    node_comm_ = split_by_node(world_, options.ranks_per_node);
+  }
   MPI_Comm_rank(node_comm_, &node_rank_);
   MPI_Comm_size(node_comm_, &node_size_);
   // Nodes are numbered by their first rank in world order.

@@ -34,6 +34,8 @@ class World {
   int node_size() const { return node_size_; }
   int node() const { return node_; }
   int nodes() const { return nodes_; }
+  /// Whether this machine holds more ranks than processors: then whoever waits must yield early.
+  bool crowded() const { return crowded_; }
 
   /// Blocking barrier over all ranks, for start and end of a run.
   void barrier() const;
@@ -63,6 +65,7 @@ class World {
   int node_size_ = 1;
   int node_ = 0;
   int nodes_ = 1;
+  bool crowded_ = false;
   int exceptions_at_start_ = 0;
 };
 
