@@ -3,9 +3,10 @@
 #include "kernels/base/random.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "lib/nn/initialise.hpp"
+#include "lib/optim/optimizer.hpp"
+#include "validation/harness/local_memory.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -29,39 +30,22 @@ void round_into(const std::vector<float>& values, const TensorView& view) {
   kernels::copy(TensorView::of(values.data(), view.shape), view);
 }
 
-/// State of one rank.
-struct Rank {
-  struct Unit {
-    std::vector<float> masters, gradients;
-    Bytes weights;
-  };
-  std::vector<Unit> units;
-  std::vector<std::vector<Bytes>> buffers;       // [block][slot], internal ones
-  std::vector<Bytes> streams, stream_gradients;  // between block b - 1 and b
-  Bytes tokens, documents;
-  double loss = 0;
-};
-
 }  // namespace
 
 class LocalRun::Impl {
  public:
-  explicit Impl(const models::Model& model);
+  explicit Impl(const models::Model& made) : model(made), memory(made) {}
 
-  void refresh();
   double run(const std::vector<LocalBatch>& batches, const nn::StepScalars& scalars,
              const LocalOptions& options);
   std::vector<double> logits() const;
 
   const models::Model& model;
-  std::vector<LocalTensor> tensors;
-  std::vector<Rank> ranks;
+  LocalMemory memory;
 
  private:
   class Context;
 
-  TensorView view(std::int64_t rank, int block, Slot slot) const;
-  void poison_internal(int block, bool keep_logits);
   void micro_batch(const LocalBatch& batch);
   void pass(int block, bool backward);
   void compute(int block, const nn::Step& step);
@@ -73,7 +57,6 @@ class LocalRun::Impl {
   const LocalOptions* options_ = nullptr;
   std::int64_t first_sample_ = 0;
   bool loss_started_ = false;
-  bool replaying_ = false;
   std::map<int, std::pair<int, int>> first_gradient_;  // unit -> (block, micro) that overwrites
   int micro_ = 0;
 };
@@ -90,7 +73,7 @@ class LocalRun::Impl::Context final : public nn::StepContext {
                           0;
     check(declared, Exit::kUnexpected, "segment {} of {} uses slot {}, which it does not declare",
           step_.name, block().name, static_cast<int>(slot));
-    return run_.view(rank_, block_, slot);
+    return run_.memory.view(rank_, block_, slot);
   }
   TensorView weight(nn::ParameterId id) const override {
     expect(step_.weights_of, id, "weights");
@@ -117,8 +100,8 @@ class LocalRun::Impl::Context final : public nn::StepContext {
 
  private:
   const models::Block& block() const { return run_.model.blocks[at(block_)]; }
-  const Rank::Unit& unit(nn::ParameterId id) const {
-    return run_.ranks[at(rank_)].units[at(block().units[at(id.unit)])];
+  const LocalMemory::Unit& unit(nn::ParameterId id) const {
+    return run_.memory.ranks[at(rank_)].units[at(block().units[at(id.unit)])];
   }
   const nn::PlacedParameter& parameter(nn::ParameterId id) const {
     return run_.model.units[at(block().units[at(id.unit)])].parameters[at(id.index)];
@@ -135,76 +118,15 @@ class LocalRun::Impl::Context final : public nn::StepContext {
   const nn::Step& step_;
 };
 
-LocalRun::Impl::Impl(const models::Model& made) : model(made) {
-  const std::size_t element = size_of(model.placement.compute);
-  const std::size_t stream = at(model.placement.local_tokens() * model.hidden) * element;
-  ranks.resize(at(model.placement.tensor));
-  for (Rank& rank : ranks) {
-    for (const nn::Unit& unit : model.units) {
-      const std::size_t size = at(unit.elements);
-      rank.units.push_back(
-          {std::vector<float>(size), std::vector<float>(size), Bytes(size * element)});
-    }
-    for (const models::Block& block : model.blocks) {
-      rank.buffers.emplace_back();
-      for (const nn::BufferSpec& spec : block.plan->buffers)
-        rank.buffers.back().emplace_back(at(spec.bytes()));
-    }
-    rank.streams.assign(model.blocks.size(), Bytes(stream));
-    rank.stream_gradients.assign(model.blocks.size(), Bytes(stream));
-  }
-  for (std::size_t u = 0; u < model.units.size(); ++u)
-    for (std::size_t p = 0; p < model.units[u].parameters.size(); ++p) {
-      const nn::Parameter& parameter = model.units[u].parameters[p].parameter;
-      tensors.push_back({logical_name(model.units[u], parameter), static_cast<int>(u),
-                         static_cast<int>(p), parameter.shape});
-    }
-}
-
-void LocalRun::Impl::refresh() {
-  for (Rank& rank : ranks)
-    for (Rank::Unit& unit : rank.units) {
-      const auto size = static_cast<std::int64_t>(unit.masters.size());
-      round_into(unit.masters, TensorView(unit.weights.data(), {size}, model.placement.compute));
-    }
-}
-
-TensorView LocalRun::Impl::view(std::int64_t rank, int block, Slot slot) const {
-  const Rank& state = ranks[at(rank)];
-  const nn::BufferSpec& spec = model.blocks[at(block)].plan->buffers[at(static_cast<int>(slot))];
-  const void* data = nullptr;
-  switch (spec.role) {
-    case Role::input: data = state.streams[at(block)].data(); break;
-    case Role::output: data = state.streams[at(block + 1)].data(); break;
-    case Role::input_gradient: data = state.stream_gradients[at(block)].data(); break;
-    case Role::output_gradient: data = state.stream_gradients[at(block + 1)].data(); break;
-    case Role::tokens: data = state.tokens.data(); break;
-    case Role::documents: data = state.documents.data(); break;
-    case Role::loss: data = &state.loss; break;
-    case Role::internal: data = state.buffers[at(block)][at(static_cast<int>(slot))].data(); break;
-  }
-  return {const_cast<void*>(data), spec.shape, spec.dtype};
-}
-
-/// All ones is a NaN in every floating dtype: what is read before it is written shows.
-void LocalRun::Impl::poison_internal(int block, bool keep_logits) {
-  const auto& specs = model.blocks[at(block)].plan->buffers;
-  for (Rank& rank : ranks)
-    for (std::size_t slot = 0; slot < specs.size(); ++slot)
-      if (specs[slot].role == Role::internal && !(keep_logits && specs[slot].name == "logits"))
-        std::fill(rank.buffers[at(block)][slot].begin(), rank.buffers[at(block)][slot].end(),
-                  std::byte{0xff});
-}
-
 double LocalRun::Impl::run(const std::vector<LocalBatch>& batches, const nn::StepScalars& scalars,
                            const LocalOptions& options) {
   scalars_ = &scalars;
   options_ = &options;
   loss_started_ = false;
   first_gradient_.clear();
-  for (Rank& rank : ranks) {
+  for (LocalMemory::Rank& rank : memory.ranks) {
     rank.loss = std::numeric_limits<double>::quiet_NaN();
-    for (Rank::Unit& unit : rank.units)
+    for (LocalMemory::Unit& unit : rank.units)
       std::fill(unit.gradients.begin(), unit.gradients.end(), 0.0f);
   }
   for (micro_ = 0; micro_ < static_cast<int>(batches.size()); ++micro_) {
@@ -213,33 +135,21 @@ double LocalRun::Impl::run(const std::vector<LocalBatch>& batches, const nn::Ste
     micro_batch(batches[at(micro_)]);
   }
   if (options.backward && !options.drop_tail_sum) sum_tails();
-  for (const Rank& rank : ranks)
-    check(std::memcmp(&rank.loss, &ranks[0].loss, sizeof(double)) == 0, Exit::kUnexpected,
-          "tensor ranks disagree about the loss: {} and {}", rank.loss, ranks[0].loss);
-  return ranks[0].loss;
+  for (const LocalMemory::Rank& rank : memory.ranks)
+    check(std::memcmp(&rank.loss, &memory.ranks[0].loss, sizeof(double)) == 0, Exit::kUnexpected,
+          "tensor ranks disagree about the loss: {} and {}", rank.loss, memory.ranks[0].loss);
+  return memory.ranks[0].loss;
 }
 
 void LocalRun::Impl::micro_batch(const LocalBatch& batch) {
-  const auto bytes_of = [](const std::vector<std::int32_t>& values) {
-    const auto* first = reinterpret_cast<const std::byte*>(values.data());
-    return Bytes(first, first + values.size() * sizeof(std::int32_t));
-  };
-  for (Rank& rank : ranks) {
-    rank.tokens = bytes_of(batch.tokens);
-    rank.documents = bytes_of(batch.documents);
-    for (auto* streams : {&rank.streams, &rank.stream_gradients})
-      for (Bytes& stream : *streams) std::fill(stream.begin(), stream.end(), std::byte{0xff});
-  }
-  for (int b = 0; b < blocks(); ++b) {
-    poison_internal(b, false);
-    pass(b, false);
-  }
+  memory.begin(batch);
+  for (int b = 0; b < blocks(); ++b) pass(b, false);
   loss_started_ = true;
   if (!options_->backward) return;
   for (int b = blocks(); b-- > 0;) {
     const bool head = model.blocks[at(b)].plan->slot_of(Role::loss) != Slot::none;
     if (options_->recompute && !head) {
-      poison_internal(b, false);
+      memory.poison(b);
       pass(b, false);
     }
     pass(b, true);
@@ -264,7 +174,7 @@ void LocalRun::Impl::compute(int block, const nn::Step& step) {
     std::vector<std::pair<TensorView, Bytes>> untouched;
     for (const Slot slot : step.reads) {
       if (std::count(step.writes.begin(), step.writes.end(), slot) > 0) continue;
-      const TensorView source = view(r, block, slot);
+      const TensorView source = memory.view(r, block, slot);
       const auto* first = static_cast<const std::byte*>(source.data);
       untouched.emplace_back(source, Bytes(first, first + source.bytes()));
     }
@@ -280,8 +190,8 @@ void LocalRun::Impl::collective(int block, const nn::Step& step) {
   std::vector<TensorView> from;
   std::vector<TensorView> to;
   for (std::int64_t r = 0; r < size; ++r) {
-    from.push_back(view(r, block, step.reads.at(0)));
-    to.push_back(view(r, block, step.writes.at(0)));
+    from.push_back(memory.view(r, block, step.reads.at(0)));
+    to.push_back(memory.view(r, block, step.writes.at(0)));
   }
   if (step.kind == nn::StepKind::all_gather) {
     for (std::int64_t r = 0; r < size; ++r)
@@ -306,9 +216,10 @@ void LocalRun::Impl::collective(int block, const nn::Step& step) {
 void LocalRun::Impl::sum_tails() {
   for (std::size_t u = 0; u < model.units.size(); ++u)
     for (auto i = at(model.units[u].tail_begin); i < at(model.units[u].elements); ++i) {
-      float sum = ranks[0].units[u].gradients[i];
-      for (std::size_t r = 1; r < ranks.size(); ++r) sum += ranks[r].units[u].gradients[i];
-      for (Rank& rank : ranks) rank.units[u].gradients[i] = sum;
+      float sum = memory.ranks[0].units[u].gradients[i];
+      for (std::size_t r = 1; r < memory.ranks.size(); ++r)
+        sum += memory.ranks[r].units[u].gradients[i];
+      for (auto& rank : memory.ranks) rank.units[u].gradients[i] = sum;
     }
 }
 
@@ -323,7 +234,7 @@ std::vector<double> LocalRun::Impl::logits() const {
       model.units[at(model.blocks.back().units.back())].parameters.back().parameter.shape[0];
   std::vector<double> whole(at(tokens * vocabulary));
   for (std::int64_t r = 0; r < model.placement.tensor; ++r) {
-    const TensorView shard = view(r, head, slot);
+    const TensorView shard = memory.view(r, head, slot);
     const std::vector<float> values = floats_of(shard);
     const std::int64_t first = r * shard.width();
     for (std::int64_t t = 0; t < tokens; ++t)
@@ -338,76 +249,49 @@ LocalRun::LocalRun(const models::Model& model) : impl_(std::make_unique<Impl>(mo
 LocalRun::~LocalRun() = default;
 LocalRun::LocalRun(LocalRun&&) noexcept = default;
 
-const std::vector<LocalTensor>& LocalRun::tensors() const { return impl_->tensors; }
+const std::vector<LocalTensor>& LocalRun::tensors() const { return impl_->memory.tensors; }
 
 void LocalRun::initialise(std::uint64_t seed) {
   const std::int64_t size = impl_->model.placement.tensor;
   for (std::int64_t r = 0; r < size; ++r)
     for (std::size_t u = 0; u < impl_->model.units.size(); ++u)
-      nn::initialise(impl_->model.units[u], size, r, seed, impl_->ranks[at(r)].units[u].masters);
-  impl_->refresh();
+      nn::initialise(impl_->model.units[u], size, r, seed,
+                     impl_->memory.ranks[at(r)].units[u].masters);
+  impl_->memory.refresh();
 }
-
-namespace {
-
-/// Calls `element(logical, local)` for every element of the tensor that this rank holds.
-template <class Element>
-void for_shard(const nn::PlacedParameter& placed, std::int64_t tensor, std::int64_t rank,
-               const Element& element) {
-  const nn::Parameter& parameter = placed.parameter;
-  const bool matrix = parameter.shape.rank() == 2;
-  const std::int64_t columns = matrix ? parameter.shape[1] : 1;
-  const std::int64_t local_columns = matrix ? placed.local[1] : 1;
-  const Range held = nn::local_range(parameter, tensor, rank);
-  const bool by_columns = parameter.split_dim == 1;
-  const std::int64_t first_row = by_columns ? 0 : held.begin;
-  const std::int64_t first_column = by_columns ? held.begin : 0;
-  const std::int64_t rows = by_columns ? parameter.shape[0] : held.size();
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < local_columns; ++j)
-      element(at((first_row + i) * columns + first_column + j),
-              at(placed.offset + i * local_columns + j));
-}
-
-}  // namespace
 
 void LocalRun::set(const LocalTensor& tensor, const std::vector<double>& whole) {
-  const auto& placed = impl_->model.units[at(tensor.unit)].parameters[at(tensor.index)];
-  for (std::size_t r = 0; r < impl_->ranks.size(); ++r)
-    for_shard(placed, impl_->model.placement.tensor, static_cast<std::int64_t>(r),
-              [&](std::size_t logical, std::size_t local) {
-                impl_->ranks[r].units[at(tensor.unit)].masters[local] =
-                    static_cast<float>(whole[logical]);
-              });
-  impl_->refresh();
+  impl_->memory.set(tensor, whole);
 }
-
 std::vector<double> LocalRun::get(const LocalTensor& tensor) const {
-  const auto& placed = impl_->model.units[at(tensor.unit)].parameters[at(tensor.index)];
-  std::vector<double> whole(at(tensor.shape.elements()));
-  for (std::size_t r = 0; r < impl_->ranks.size(); ++r)
-    for_shard(placed, impl_->model.placement.tensor, static_cast<std::int64_t>(r),
-              [&](std::size_t logical, std::size_t local) {
-                whole[logical] =
-                    static_cast<double>(impl_->ranks[r].units[at(tensor.unit)].masters[local]);
-              });
-  return whole;
+  return impl_->memory.get(tensor);
+}
+std::vector<double> LocalRun::gradient(const LocalTensor& tensor) const {
+  return impl_->memory.gradient(tensor);
 }
 
-std::vector<double> LocalRun::gradient(const LocalTensor& tensor) const {
-  const auto& placed = impl_->model.units[at(tensor.unit)].parameters[at(tensor.index)];
-  std::vector<double> whole(at(tensor.shape.elements()));
-  for (std::size_t r = 0; r < impl_->ranks.size(); ++r)
-    for_shard(placed, impl_->model.placement.tensor, static_cast<std::int64_t>(r),
-              [&](std::size_t logical, std::size_t local) {
-                const auto value =
-                    static_cast<double>(impl_->ranks[r].units[at(tensor.unit)].gradients[local]);
-                const bool replica = placed.parameter.split_dim < 0 && r > 0;
-                check(!replica || value == whole[logical] || std::isnan(value), Exit::kUnexpected,
-                      "tensor ranks disagree about the gradient of {}", tensor.name);
-                whole[logical] = value;
-              });
-  return whole;
+double LocalRun::sum_of_squares() const {
+  double sum = 0;
+  for (std::size_t r = 0; r < impl_->memory.ranks.size(); ++r)
+    for (std::size_t u = 0; u < impl_->model.units.size(); ++u)
+      for (const Range& range :
+           optim::norm_ranges(impl_->model.units[u], static_cast<std::int64_t>(r)))
+        sum += kernels::sum_of_squares(TensorView::of(
+            impl_->memory.ranks[r].units[u].gradients.data() + range.begin, {range.size()}));
+  return sum;
+}
+
+void LocalRun::update(const deck::OptimizerConfig& optimizer, const optim::StepScalars& scalars) {
+  for (LocalMemory::Rank& rank : impl_->memory.ranks)
+    for (std::size_t u = 0; u < rank.units.size(); ++u) {
+      LocalMemory::Unit& unit = rank.units[u];
+      optim::update_unit(optimizer, scalars, optim::update_spans(impl_->model.units[u], optimizer),
+                         {.master = unit.masters,
+                          .weights = {},
+                          .gradient = unit.gradients,
+                          .states = {unit.moments[0], unit.moments[1]}});
+    }
+  impl_->memory.refresh();
 }
 
 double LocalRun::run(const std::vector<LocalBatch>& batches, const nn::StepScalars& scalars,

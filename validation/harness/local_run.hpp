@@ -4,6 +4,7 @@
 // engine must agree with, and where the laws of the models are tested.
 
 #include "lib/models/model.hpp"
+#include "lib/optim/step_control.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -59,6 +60,10 @@ class LocalRun {
   /// Buffers start as NaN, and a body that touches what its step does not declare is an Error.
   double run(const std::vector<LocalBatch>& batches, const nn::StepScalars& scalars,
              const LocalOptions& options = {});
+  /// Of the last run's gradients, each logical element once.
+  double sum_of_squares() const;
+  /// One update from the last run's gradients, with moments that start as zeros; not for LAMB.
+  void update(const deck::OptimizerConfig& optimizer, const optim::StepScalars& scalars);
   /// [tokens, vocabulary] of the last micro-batch; of a run with `training` off.
   std::vector<double> logits() const;
 

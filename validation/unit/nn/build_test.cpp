@@ -1,7 +1,7 @@
 // What a model is before it runs: names, sizes, divisions that work and that do not, and plans that
 // keep their word about halves.
 
-#include "validation/unit/nn/tiny_models.hpp"
+#include "validation/harness/tiny_models.hpp"
 
 #include <gtest/gtest.h>
 

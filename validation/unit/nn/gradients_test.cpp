@@ -2,7 +2,7 @@
 // pass the PyTorch goldens pin down.
 
 #include "validation/harness/runtime_fixture.hpp"
-#include "validation/unit/nn/tiny_models.hpp"
+#include "validation/harness/tiny_models.hpp"
 
 #include <cmath>
 

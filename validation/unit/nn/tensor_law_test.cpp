@@ -2,7 +2,7 @@
 
 #include "validation/harness/comparison.hpp"
 #include "validation/harness/runtime_fixture.hpp"
-#include "validation/unit/nn/tiny_models.hpp"
+#include "validation/harness/tiny_models.hpp"
 
 #include <algorithm>
 #include <limits>
