@@ -10,7 +10,7 @@ KERNELS_SHARED = [{"base"}, {"elementwise", "gemm"}]
 IO_ALSO = {"tokens": {"hdf5", "text"}}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
-GENERATED = {"trireme_version.hpp", "trireme_cpu_needs.hpp"}
+GENERATED = {"trireme_version.hpp", "trireme_cpu_needs.hpp", "trireme_paths.hpp"}
 
 
 def may_include(top, folder):

@@ -1,5 +1,7 @@
 #include "validation/reference/optim/golden.hpp"
 
+#include "trireme_paths.hpp"
+
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -21,7 +23,7 @@ deck::SchedulerType type_of(const std::string& name) {
 }  // namespace
 
 std::vector<Case> read_cases(const std::string& name) {
-  const std::string path = std::string(TRIREME_SOURCE_DIR) + "/validation/reference/optim/" + name;
+  const std::string path = std::string(trireme::kSourceDir) + "/validation/reference/optim/" + name;
   std::ifstream file(path);
   EXPECT_TRUE(file) << path;
   std::vector<Case> cases;

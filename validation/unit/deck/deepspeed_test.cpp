@@ -1,6 +1,8 @@
 // Configurations written for DeepSpeed, as they are found in the wild, plus our two sections.
 #include "validation/unit/deck/try_deck.hpp"
 
+#include "trireme_paths.hpp"
+
 #include <gtest/gtest.h>
 
 namespace trireme::deck::testing {
@@ -10,7 +12,7 @@ const std::vector<std::string> kOurs = {"model.preset=gpt2-124m", "data.tokens=t
                                         "run.max_steps=400"};
 
 Source config(const std::string& name) {
-  return read_source(std::filesystem::path(TRIREME_SOURCE_DIR) / "validation/unit/deck/decks" /
+  return read_source(std::filesystem::path(trireme::kSourceDir) / "validation/unit/deck/decks" /
                      name);
 }
 

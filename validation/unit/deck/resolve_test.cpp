@@ -2,6 +2,8 @@
 // ranks.
 #include "validation/unit/deck/try_deck.hpp"
 
+#include "trireme_paths.hpp"
+
 #include <gtest/gtest.h>
 
 namespace trireme::deck::testing {
@@ -200,7 +202,7 @@ TEST(Resolve, OverridesReplaceAndClear) {
 }
 
 TEST(Resolve, DecksOfTheRepositoryLoad) {
-  const std::filesystem::path root = TRIREME_SOURCE_DIR;
+  const std::filesystem::path root = trireme::kSourceDir;
   for (const auto& file : std::filesystem::recursive_directory_iterator(root / "inputs")) {
     if (file.path().extension() != ".json") continue;
     const Deck deck = load(file.path(), {}, 8);

@@ -5,6 +5,8 @@
 #include "lib/deck/parse.hpp"
 #include "validation/unit/deck/try_deck.hpp"
 
+#include "trireme_paths.hpp"
+
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -14,7 +16,7 @@
 namespace trireme::deck::testing {
 namespace {
 
-const std::filesystem::path kRoot = TRIREME_SOURCE_DIR;
+const std::filesystem::path kRoot = trireme::kSourceDir;
 
 std::string read_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -112,7 +114,7 @@ TEST(Table, AliasesLeadToKeys) {
 TEST(Table, ReferencePageIsInSync) {
   const std::string page = reference_page();
   if (page != read_text(kRoot / "lib/deck/REFERENCE.md")) {
-    const auto fresh = std::filesystem::path(TRIREME_BINARY_DIR) / "REFERENCE.md";
+    const auto fresh = std::filesystem::path(trireme::kBinaryDir) / "REFERENCE.md";
     std::ofstream(fresh, std::ios::binary) << page;
     FAIL() << "lib/deck/REFERENCE.md differs from the table; copy " << fresh << " over it";
   }

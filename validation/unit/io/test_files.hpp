@@ -1,6 +1,8 @@
 #pragma once
 // A folder for one test program's files, gone at its end.
 
+#include "trireme_paths.hpp"
+
 #include <mpi.h>
 
 #include <cstdint>
@@ -19,7 +21,7 @@ class TestFolder {
   explicit TestFolder(bool shared = false) : shared_(shared) {
     std::int64_t id = getpid();
     if (shared_) MPI_Bcast(&id, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
-    path_ = std::filesystem::path(TRIREME_BINARY_DIR) / "test_files" /
+    path_ = std::filesystem::path(trireme::kBinaryDir) / "test_files" /
             ((shared_ ? "shared-" : "") + std::to_string(id));
     std::filesystem::create_directories(path_);
   }

@@ -4,6 +4,8 @@
 #include "kernels/base/error.hpp"
 #include "validation/unit/report/sample_report.hpp"
 
+#include "trireme_paths.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -53,7 +55,7 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
 
 TEST(Report, EveryKeyStandsInTheSchemaPage) {
   const std::string schema =
-      io::read_file(std::string(TRIREME_SOURCE_DIR) + "/lib/report/SCHEMA.md", "the schema");
+      io::read_file(std::string(trireme::kSourceDir) + "/lib/report/SCHEMA.md", "the schema");
   const auto documented = [&](const std::string& key) {
     return schema.find("`" + key + "`") != std::string::npos;
   };

@@ -2,6 +2,8 @@
 
 #include "validation/unit/report/sample_timeline.hpp"
 
+#include "trireme_paths.hpp"
+
 #include <fmt/format.h>
 
 #include <cmath>
@@ -153,7 +155,7 @@ Sample make(int data, int tensor, int pipeline, std::int64_t steps, int micro_ba
 
 std::filesystem::path fresh_folder(const std::string& name) {
   const std::filesystem::path folder =
-      std::filesystem::path(TRIREME_BINARY_DIR) / "test-report" / name;
+      std::filesystem::path(trireme::kBinaryDir) / "test-report" / name;
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;
