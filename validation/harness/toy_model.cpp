@@ -54,8 +54,7 @@ struct Toy {
     const int unit = shape.tied ? 1 : 0;
     b.parameter(0, norm("position"));
     b.parameter(unit, matrix("table"));
-    const Slot tokens = b.buffer("tokens", {2, placement.tokens()},
-                                 DType::i32, Role::tokens);
+    const Slot tokens = b.buffer("tokens", {2, placement.tokens()}, DType::i32, Role::tokens);
     const Slot y = b.buffer("y", stream, placement.compute, Role::output);
     const Slot dy = b.buffer("dy", stream, placement.compute, Role::output_gradient);
     nn::Step lookup = segment("lookup", Half::input, {tokens}, {y}, 10);
@@ -112,8 +111,7 @@ struct Toy {
     const int unit = shape.tied ? 1 : 0;
     b.parameter(0, norm("norm"));
     b.parameter(unit, matrix("table"));
-    const Slot tokens = b.buffer("tokens", {2, placement.tokens()},
-                                 DType::i32, Role::tokens);
+    const Slot tokens = b.buffer("tokens", {2, placement.tokens()}, DType::i32, Role::tokens);
     const Slot x = b.buffer("x", stream, placement.compute, Role::input);
     const Slot dx = b.buffer("dx", stream, placement.compute, Role::input_gradient);
     const Slot loss = b.buffer("loss", {1}, DType::f64, Role::loss);

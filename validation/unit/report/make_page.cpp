@@ -1,7 +1,7 @@
 // Writes a made-up run folder to look at in a browser:
 //   make_page FOLDER [data tensor pipeline steps micro_batches]
 #include "kernels/base/error.hpp"
-#include "sample_report.hpp"
+#include "validation/unit/report/sample_report.hpp"
 
 #include <cstdio>
 #include <cstdlib>

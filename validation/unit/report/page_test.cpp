@@ -4,7 +4,7 @@
 #include "lib/report/page/gantt.hpp"
 #include "lib/report/page/html.hpp"
 #include "lib/report/page/scale.hpp"
-#include "sample_report.hpp"
+#include "validation/unit/report/sample_report.hpp"
 
 #include <gtest/gtest.h>
 

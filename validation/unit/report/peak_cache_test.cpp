@@ -3,7 +3,7 @@
 #include "io/metrics/peak_cache.hpp"
 #include "io/metrics/write_file.hpp"
 #include "kernels/base/error.hpp"
-#include "sample_report.hpp"
+#include "validation/unit/report/sample_report.hpp"
 
 #include <gtest/gtest.h>
 
@@ -95,8 +95,8 @@ TEST(PeakCache, FolderFollowsTheEnvironment) {
   ::setenv("XDG_CACHE_HOME", "/somewhere", 1);
   EXPECT_EQ(cache_folder(), "/somewhere/trireme");
   ::unsetenv("XDG_CACHE_HOME");
-  ::setenv("HOME", "/home/rower", 1);
-  EXPECT_EQ(cache_folder(), "/home/rower/.cache/trireme");
+  ::setenv("HOME", "/data/rower", 1);
+  EXPECT_EQ(cache_folder(), "/data/rower/.cache/trireme");
   EXPECT_FALSE(this_machine().host.empty());
 }
 
