@@ -10,7 +10,7 @@ def faults(tree):
     for name in tree.select(".json", under=("inputs",)):
         header = re.match(r"(?:\s*//[^\n]*\n)*", tree.read(name)).group()
         found += [f"{name}:1: the header has no line '// {word}:'" for word in WANTED
-                  if not re.search(rf"^//\s*{word}:\s*\S", header, re.M)]
+                  if not re.search(rf"^//[ \t]*{word}:[ \t]*\S", header, re.M)]
     return found
 
 
