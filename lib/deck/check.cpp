@@ -39,7 +39,7 @@ bool in_range(const Type& type, double x) {
   if (!std::isfinite(x)) return false;
   if (type.minimum && (type.minimum_excluded ? x <= *type.minimum : x < *type.minimum))
     return false;
-  return !type.maximum || x <= *type.maximum;
+  return !type.maximum || (type.maximum_excluded ? x < *type.maximum : x <= *type.maximum);
 }
 
 /// Texts: free, or one of the choices (spelled as the table spells them afterwards).

@@ -49,22 +49,28 @@ void derive_data_axis(Draft& draft, std::optional<std::int64_t> ranks) {
   }
 }
 
+/// Largest size of the tensor axis, at most `tensor`, that divides what it must.
+std::int64_t nearest_tensor(const Draft& draft, std::int64_t tensor) {
+  const auto divides = [&](const char* key) {
+    const auto size = draft.known(key);
+    return !size || *size % tensor == 0;
+  };
+  while (!divides("model.heads") || !divides("model.kv_heads") || !divides("model.ffn_hidden"))
+    --tensor;
+  return tensor;
+}
+
 void check_tensor_axis(Draft& draft) {
   const auto tensor = draft.known("parallel.tensor");
   if (!tensor) return;
   for (const char* key : {"model.heads", "model.kv_heads", "model.ffn_hidden"})
     if (const auto size = draft.known(key); size && *size % *tensor != 0)
-      draft.conflict(
-          {key, "parallel.tensor"},
-          fmt::format("{} {} does not divide by parallel.tensor {}", key, *size, *tensor));
-  if (draft.mistakes.in("parallel.sequence") || !draft.boolean("parallel.sequence")) return;
-  if (*tensor == 1)
+      draft.conflict({key, "parallel.tensor"},
+                     fmt::format("{} {} does not divide by parallel.tensor {}; nearest: "
+                                 "parallel.tensor {}",
+                                 key, *size, *tensor, nearest_tensor(draft, *tensor)));
+  if (!draft.mistakes.in("parallel.sequence") && draft.boolean("parallel.sequence") && *tensor == 1)
     draft.warn("parallel.sequence", "parallel.sequence has no influence with parallel.tensor 1");
-  if (const auto context = draft.known("model.context"); context && *context % *tensor != 0)
-    draft.conflict({"model.context", "parallel.sequence", "parallel.tensor"},
-                   fmt::format("sequence parallelism splits model.context {} over parallel.tensor "
-                               "{}, which does not divide it",
-                               *context, *tensor));
 }
 
 void check_layers_per_stage(Draft& draft, std::int64_t stages, std::int64_t layers) {
@@ -80,6 +86,19 @@ void check_layers_per_stage(Draft& draft, std::int64_t stages, std::int64_t laye
                                "{} entries (pipeline x virtual_stages) with the sum {} "
                                "(model.layers)",
                                given->size(), sum, stages, layers));
+}
+
+void check_no_chunk_is_empty(Draft& draft) {
+  const List* given = draft.at("parallel.layers_per_stage").list();
+  if (given == nullptr || draft.mistakes.in("parallel.layers_per_stage")) return;
+  // The first chunk has the embedding, the last one the head.
+  for (std::size_t i = 1; i + 1 < given->size(); ++i)
+    if (*(*given)[i].integer() == 0)
+      draft.wrong(
+          "parallel.layers_per_stage",
+          fmt::format("parallel.layers_per_stage leaves stage {} without a block; give it a "
+                      "layer",
+                      i));
 }
 
 void check_pipeline_axis(Draft& draft) {
@@ -109,6 +128,7 @@ void check_pipeline_axis(Draft& draft) {
                                "model's {} blocks (embedding, {} layers, head)",
                                *pipeline * *chunks, *pipeline, *chunks, blocks, *layers));
   check_layers_per_stage(draft, *pipeline * *chunks, *layers);
+  check_no_chunk_is_empty(draft);
 }
 
 }  // namespace

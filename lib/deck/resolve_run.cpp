@@ -60,13 +60,12 @@ void check_schedule(Draft& draft) {
   const std::string* type = draft.at("scheduler.type").text();
   if (type == nullptr) return;
   const auto warmup = draft.known("scheduler.params.warmup_num_steps");
-  const auto total = draft.known("scheduler.params.total_num_steps");
-  const bool decays = *type == "WarmupDecayLR" || *type == "WarmupCosineLR";
-  if (decays && warmup && total && *total < *warmup)
-    draft.warn("scheduler.params.total_num_steps",
-               fmt::format("scheduler.params.total_num_steps {} is less than warmup_num_steps {}: "
-                           "the decay is over before the warm-up",
-                           *total, *warmup));
+  if (type->starts_with("Warmup") && warmup && *warmup < 2) {
+    draft.warn(
+        "scheduler.params.warmup_num_steps",
+        fmt::format("scheduler.params.warmup_num_steps {} counts as 2, as in DeepSpeed", *warmup));
+    draft.derive("scheduler.params.warmup_num_steps", std::int64_t{2});
+  }
   if (*type != "OneCycle" || draft.mistakes.in("scheduler.params.cycle_min_lr") ||
       draft.mistakes.in("scheduler.params.cycle_max_lr"))
     return;
@@ -132,6 +131,37 @@ void derive_recompute(Draft& draft) {
                "recomputed (DeepSpeed leaves the switch to the model's code)");
 }
 
+void check_micro_batches(Draft& draft, std::int64_t accumulation) {
+  const auto pipeline = draft.known("parallel.pipeline");
+  const std::string* schedule = draft.at("parallel.schedule").text();
+  if (!pipeline || *schedule != "interleaved" || accumulation % *pipeline == 0) return;
+  draft.conflict({kAccumulation, "parallel.schedule", "parallel.pipeline"},
+                 fmt::format("schedule interleaved deals micro-batches in groups of "
+                             "parallel.pipeline {}: gradient_accumulation_steps {} does not divide "
+                             "by it; nearest: {}",
+                             *pipeline, accumulation,
+                             std::max<std::int64_t>(1, accumulation / *pipeline) * *pipeline));
+}
+
+/// Sequence parallelism deals the rows of a micro-batch (samples x tokens) to tensor ranks: each
+/// must get whole sequences or an equal part of one.
+void check_sequence_shards(Draft& draft, std::int64_t micro) {
+  const auto tensor = draft.known("parallel.tensor");
+  const auto context = draft.known("model.context");
+  if (!tensor || !context || draft.mistakes.in("parallel.sequence") ||
+      !draft.boolean("parallel.sequence"))
+    return;
+  const std::int64_t tokens = micro * *context;
+  const std::int64_t rows = tokens / *tensor;
+  if (tokens % *tensor == 0 && rows > 0 && (rows % *context == 0 || *context % rows == 0)) return;
+  draft.conflict(
+      {kMicro, "model.context", "parallel.sequence", "parallel.tensor"},
+      fmt::format("parallel.sequence deals {} samples of model.context {} to "
+                  "parallel.tensor {} ranks: that is neither whole samples a rank nor an "
+                  "equal part of one; change one of them",
+                  micro, *context, *tensor));
+}
+
 }  // namespace
 
 void resolve_batch(Draft& draft) {
@@ -155,14 +185,8 @@ void resolve_batch(Draft& draft) {
                                "train_micro_batch_size_per_gpu {} x gradient_accumulation_steps {} "
                                "x parallel.data {}",
                                global, micro, accumulation, *data));
-  const auto pipeline = draft.known("parallel.pipeline");
-  const std::string* schedule = draft.at("parallel.schedule").text();
-  if (pipeline && schedule && *schedule == "interleaved" && accumulation % *pipeline != 0)
-    draft.conflict({kAccumulation, "parallel.schedule", "parallel.pipeline"},
-                   fmt::format("schedule interleaved deals micro-batches in groups of "
-                               "parallel.pipeline {}: gradient_accumulation_steps {} does not "
-                               "divide by it",
-                               *pipeline, accumulation));
+  check_micro_batches(draft, accumulation);
+  check_sequence_shards(draft, micro);
 }
 
 void resolve_run(Draft& draft) {

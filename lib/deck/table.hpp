@@ -39,11 +39,13 @@ struct Type {
   std::optional<double> minimum;          ///< of a number or a list's numbers
   bool minimum_excluded = false;
   std::optional<double> maximum;
+  bool maximum_excluded = false;
   Auto automatic = Auto::no;
 
   Type from(double x) const;   ///< >= x
   Type above(double x) const;  ///< > x
   Type up_to(double x) const;  ///< <= x
+  Type below(double x) const;  ///< < x
   Type or_null() const;
   Type or_list() const;  ///< one, or a list of such
   Type derived() const;  ///< "auto" is worked out

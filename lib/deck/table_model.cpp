@@ -56,12 +56,12 @@ Section model_section() {
                "biases of the feed-forward part"),
           ours("model.tied_embeddings", boolean().derived(), "\"auto\"", "",
                "the head uses the token embedding's matrix; it counts once in the norm and update"),
-          ours("model.dropout.embedding", number().from(0).up_to(0.999), "0.0", "probability",
+          ours("model.dropout.embedding", number().from(0).below(1), "0.0", "probability",
                "on the sum of token and position embedding"),
-          ours("model.dropout.attention", number().from(0).up_to(0.999), "0.0", "probability",
+          ours("model.dropout.attention", number().from(0).below(1), "0.0", "probability",
                "on attention probabilities, after the softmax"),
           ours(
-              "model.dropout.residual", number().from(0).up_to(0.999), "0.0", "probability",
+              "model.dropout.residual", number().from(0).below(1), "0.0", "probability",
               "on the output of attention and of the feed-forward part, before the addition. Masks "
               "are a function of seed, step, sample, layer and element: another grid, the same "
               "masks"),
@@ -100,13 +100,9 @@ Section data_section() {
                "false = samples in stored order (weights still deal between files)"),
           ours("data.seed", integer().from(0).derived(), "\"auto\"", "",
                "of the order of samples; \"auto\" = run.seed"),
-          [] {
-            Row row = ours("data.attention_across_documents", boolean(), "true", "",
-                           "tokens of a sample attend to earlier documents of the same sample");
-            row.status = Status::not_yet;
-            row.note = "true";
-            return row;
-          }(),
+          ours("data.attention_across_documents", boolean(), "true", "",
+               "tokens of a sample attend to earlier documents of the same sample; false = to "
+               "their own document only"),
           ours("data.read_ahead", integer().from(0), "2", "batches",
                "batches read before they are needed"),
           idle("dataloader_drop_last", boolean(), "false",

@@ -23,6 +23,11 @@ Type Type::up_to(double x) const {
   t.maximum = x;
   return t;
 }
+Type Type::below(double x) const {
+  Type t = up_to(x);
+  t.maximum_excluded = true;
+  return t;
+}
 Type Type::or_null() const {
   Type t = *this;
   t.kinds |= kNull;
@@ -88,7 +93,9 @@ std::string range_text(const Type& type) {
   std::string text;
   if (type.minimum)
     text += fmt::format(" {} {}", type.minimum_excluded ? ">" : ">=", *type.minimum);
-  if (type.maximum) text += fmt::format("{} <= {}", text.empty() ? "" : " and", *type.maximum);
+  if (type.maximum)
+    text += fmt::format("{} {} {}", text.empty() ? "" : " and",
+                        type.maximum_excluded ? "<" : "<=", *type.maximum);
   return text;
 }
 

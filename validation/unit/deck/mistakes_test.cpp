@@ -73,7 +73,7 @@ const std::vector<Case> kCases = {
     {"WrongElement",
      R"("optimizer": {"type": "Adam", "params": {"betas": [0.9, "x"]}},)",
      {},
-     "deck.json:2: optimizer.params.betas: expected a list, each a number >= 0 and <= 1"},
+     "deck.json:2: optimizer.params.betas: expected a list, each a number >= 0 and < 1"},
     {"Choice",
      R"("parallel": {
  "schedule": "1f2b"},)",
@@ -239,7 +239,7 @@ TEST(Mistakes, DamagedDecksAreRefusedOrLoad) {
   std::mt19937 random(7);
   int loaded = 0;
   int refused = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     std::string text = good;
     // Every other time a whole value is replaced, so that the JSON stays sound.
     std::size_t at = random() % text.size();
@@ -259,8 +259,8 @@ TEST(Mistakes, DamagedDecksAreRefusedOrLoad) {
       ++refused;
     }
   }
-  EXPECT_GT(loaded, 50);
-  EXPECT_GT(refused, 500);
+  EXPECT_GT(loaded, 20);
+  EXPECT_GT(refused, 200);
 }
 
 TEST(Mistakes, MissingFileIsExitThree) {

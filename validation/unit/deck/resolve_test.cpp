@@ -74,8 +74,9 @@ TEST(Resolve, TensorAxisHasThreeNames) {
 }
 
 TEST(Resolve, GridThatDoesNotFitTheModel) {
-  EXPECT_TRUE(contains(refusal(small_deck(), {"parallel.tensor=4"}, 4),
-                       "model.kv_heads 2 does not divide by parallel.tensor 4"));
+  EXPECT_TRUE(contains(
+      refusal(small_deck(), {"parallel.tensor=4"}, 4),
+      "model.kv_heads 2 does not divide by parallel.tensor 4; nearest: parallel.tensor 2"));
   EXPECT_TRUE(
       contains(refusal(small_deck(), {"parallel.pipeline=8"}, 8),
                "8 stages (pipeline 8 x virtual_stages 1) are more than the model's 6 blocks"));
@@ -89,6 +90,42 @@ TEST(Resolve, GridThatDoesNotFitTheModel) {
                        "model.hidden 64 does not divide by model.heads 5"));
   EXPECT_TRUE(contains(refusal(small_deck(), {"model.kv_heads=3"}),
                        "model.heads 4 does not divide by model.kv_heads 3"));
+}
+
+TEST(Resolve, EmptyMiddleStagesAreMistakes) {
+  const auto with = [](const char* layers) {
+    return std::vector<std::string>{std::string("parallel.layers_per_stage=") + layers,
+                                    "parallel.pipeline=3"};
+  };
+  EXPECT_TRUE(
+      contains(refusal(small_deck(), with("[2, 0, 2]"), 3), "leaves stage 1 without a block"));
+  EXPECT_EQ(refusal(small_deck(), with("[0, 4, 0]"), 3), "");  // they hold embedding and head
+}
+
+TEST(Resolve, SequenceShardsAreWholeOrEqualParts) {
+  const std::vector<std::string> base = {"parallel.tensor=2", "parallel.sequence=true",
+                                         "train_batch_size=auto"};
+  const auto with = [&](const char* micro, const char* context) {
+    auto all = base;
+    all.push_back(std::string("train_micro_batch_size_per_gpu=") + micro);
+    all.push_back(std::string("model.context=") + context);
+    return all;
+  };
+  EXPECT_EQ(refusal(small_deck(), with("1", "32"), 2), "");  // half a sample
+  EXPECT_EQ(refusal(small_deck(), with("4", "33"), 2), "");  // two samples
+  EXPECT_TRUE(contains(refusal(small_deck(), with("3", "32"), 2), "neither whole samples"));
+  EXPECT_TRUE(contains(refusal(small_deck(), with("1", "33"), 2), "neither whole samples"));
+  EXPECT_TRUE(load_text(small_deck(), with("1", "32"), 2).parallel.sequence);
+  const Deck alone = load_text(small_deck(), {"parallel.sequence=true"});
+  EXPECT_FALSE(alone.parallel.sequence);
+  EXPECT_TRUE(contains(warning_about(alone, "parallel.sequence"), "no influence"));
+}
+
+TEST(Resolve, ShortWarmUpsCountAsTwo) {
+  const Deck deck = load_text(
+      small_deck(R"("scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 0}},)"));
+  EXPECT_EQ(deck.scheduler.warmup_num_steps, 2);
+  EXPECT_TRUE(contains(warning_about(deck, "scheduler.params.warmup_num_steps"), "counts as 2"));
 }
 
 TEST(Resolve, InterleavedNeedsChunksStagesAndWholeGroups) {
