@@ -46,6 +46,7 @@ void attention_forward(const AttentionShape& shape, const TensorView& out, const
 
 /// Gradients of the above, written, not accumulated: dq like q, dk and dv like k, strided likewise;
 /// dq, dk and dv may be slices of one packed gradient. q, k, v, out, lse and options as in forward.
+/// Threads share batch x kv_heads pieces of work: more threads than that idle.
 void attention_backward(const AttentionShape& shape, const TensorView& dq, const TensorView& dk,
                         const TensorView& dv, const TensorView& dout, const TensorView& q,
                         const TensorView& k, const TensorView& v, const TensorView& out,

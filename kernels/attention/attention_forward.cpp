@@ -55,17 +55,17 @@ class ForwardBlock {
   }
 
  private:
-  /// Turns a row of scores into unnormalised probabilities and rescales what was summed before by
-  /// the growth of the maximum.
+  /// Turns a row of scores into unnormalised probabilities, in place, and rescales what was summed
+  /// before by the growth of the maximum.
   void softmax_row(std::int64_t r, std::int64_t key, std::int64_t keys, bool first) {
     const std::int64_t i = block_.begin + r;
     const Range seen = block_.visible(i, key, keys);
-    const float* __restrict score = scores_.row(r);
-    C* __restrict probability = probabilities_.row(r);
+    const float scale = call_.scale;
+    float* __restrict row = scores_.row(r);
     float largest = largest_[r];
 #pragma omp simd reduction(max : largest)
     for (std::int64_t j = seen.begin; j < seen.end; ++j)
-      largest = std::max(largest, call_.scale * score[j]);
+      largest = std::max(largest, scale * row[j]);
 
     if (!first && largest != largest_[r]) {
       const float factor = vector_exp(largest_[r] - largest);
@@ -76,24 +76,22 @@ class ForwardBlock {
     }
     largest_[r] = largest;
 
-    float* __restrict exponential = exponential_;
 #pragma omp simd
     for (std::int64_t j = seen.begin; j < seen.end; ++j)
-      exponential[j] = vector_exp(call_.scale * score[j] - largest);
-    total_[r] +=
-        lane_sum<float>(seen.size(), [&](std::int64_t j) { return exponential[seen.begin + j]; });
-    if (call_.options.dropout.active()) drop(i, key, seen);
-    std::fill(probability, probability + seen.begin, C(0.0f));
-    store_row(exponential + seen.begin, probability + seen.begin, seen.size());
-    std::fill(probability + seen.end, probability + keys, C(0.0f));
+      row[j] = vector_exp(scale * row[j] - largest);
+    total_[r] += lane_sum<float>(seen.size(), [&](std::int64_t j) { return row[seen.begin + j]; });
+    if (call_.options.dropout.active()) drop(row + seen.begin, i, key + seen.begin, seen.size());
+    std::fill(row, row + seen.begin, 0.0f);
+    std::fill(row + seen.end, row + keys, 0.0f);
+    if constexpr (!std::is_same_v<C, float>) store_row(row, probabilities_.row(r), keys);
   }
 
-  void drop(std::int64_t i, std::int64_t key, Range seen) {
+  void drop(float* __restrict probability, std::int64_t i, std::int64_t key, std::int64_t count) {
     float factors[kKeyColumns];
-    dropout_.factors(call_.dropout_row(head_, i) + key + seen.begin, seen.size(),
-                     call_.options.dropout.scale(), factors);
+    dropout_.factors(call_.dropout_row(head_, i) + key, count, call_.options.dropout.scale(),
+                     factors);
 #pragma omp simd
-    for (std::int64_t j = 0; j < seen.size(); ++j) exponential_[seen.begin + j] *= factors[j];
+    for (std::int64_t j = 0; j < count; ++j) probability[j] *= factors[j];
   }
 
   void finish() {
@@ -123,7 +121,6 @@ class ForwardBlock {
   C* k_copy_ = nullptr;
   float largest_[kQueryRows];
   float total_[kQueryRows];
-  float exponential_[kKeyColumns];
 };
 
 }  // namespace

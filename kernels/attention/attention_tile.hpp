@@ -18,7 +18,7 @@
 namespace trireme::kernels::attention {
 
 inline constexpr std::int64_t kQueryRows = 64;
-inline constexpr std::int64_t kKeyColumns = 512;
+inline constexpr std::int64_t kKeyColumns = 256;
 /// First keys of a block are rounded down to this, so that few shapes of products occur.
 inline constexpr std::int64_t kKeyGrain = 64;
 
