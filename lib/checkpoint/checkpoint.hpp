@@ -42,7 +42,7 @@ struct Written {
 /// newest `keep` complete checkpoints are removed (0 = none). `moments` names the optimizer's state
 /// tensors. An error (Exit::kFile: disk full, no folder) is thrown on all ranks and leaves earlier
 /// checkpoints alone.
-Written save(const comm::World& world, const comm::ProcessGrid& grid, state::Store& store,
+Written save(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model, state::Store& store,
              std::span<const std::string_view> moments, const RunState& run,
              const std::filesystem::path& folder, std::int64_t keep);
 
@@ -55,7 +55,7 @@ RunState read_state(const std::filesystem::path& checkpoint);
 /// Fills masters and moments of this rank and refreshes its weights; collective over the world.
 /// Exit::kFile: a checksum that differs, a tensor that is missing or of another shape or dtype
 /// (named, with both).
-void load(const comm::World& world, const comm::ProcessGrid& grid,
+void load(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model,
           const std::filesystem::path& checkpoint, std::span<const std::string_view> moments,
           state::Store& store);
 

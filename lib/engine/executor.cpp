@@ -28,6 +28,10 @@ class Executor::Impl {
   const std::vector<Instruction>& list() const { return list_; }
   const std::vector<Interval>& intervals() const { return intervals_; }
   double seconds() const { return seconds_; }
+  double started() const {
+    return std::chrono::duration<double>(watch_.zero.time_since_epoch()).count();
+  }
+  void search_nonfinite() { search_nonfinite_ = true; }
 
  private:
   /// What a compute instruction on a unit needs, resolved once.
@@ -49,6 +53,7 @@ class Executor::Impl {
   void decide();
   void trust(const UnitWork& work);
   void update(const UnitWork& work);
+  void check_finite(std::size_t index) const;
   void caught() noexcept;
   void sleep_for_fault(Lane lane) const;
   double& scalar(Scalar which) { return store_.scalars()[static_cast<std::size_t>(which)]; }
@@ -71,6 +76,7 @@ class Executor::Impl {
   std::int64_t counted_tokens_ = 0;  // storage lane, read before the world's agreement
   Stopwatch watch_;
   double seconds_ = 0;
+  bool search_nonfinite_ = false;
 
   std::mutex error_mutex_;
   std::exception_ptr error_;
@@ -256,6 +262,7 @@ void Executor::Impl::execute(std::size_t index) {
       const bool backward = instruction.pass == program::Pass::backward;
       const auto& steps = backward ? plan.backward : plan.forward;
       steps[static_cast<std::size_t>(instruction.step)].body(*contexts_[index]);
+      if (search_nonfinite_) check_finite(index);
       return;
     }
     case Kind::norm: return norm(*unit_work_[index]);
@@ -266,6 +273,24 @@ void Executor::Impl::execute(std::size_t index) {
   }
   fail(Exit::kUnexpected, "a {} instruction on the compute lane",
        program::name_of(instruction.kind));
+}
+
+void Executor::Impl::check_finite(std::size_t index) const {
+  const Instruction& instruction = list_[index];
+  const nn::BlockPlan& plan = *model_.blocks[static_cast<std::size_t>(instruction.block)].plan;
+  const bool backward = instruction.pass == program::Pass::backward;
+  const nn::Step& step =
+      (backward ? plan.backward : plan.forward)[static_cast<std::size_t>(instruction.step)];
+  for (const nn::Slot slot : step.writes) {
+    const TensorView view = contexts_[index]->view(slot);
+    const bool loss = view.dtype == DType::f64;
+    const std::int64_t bad =
+        loss ? !std::isfinite(*view.as<double>()) : kernels::count_non_finite(view);
+    check(bad == 0, Exit::kNumbers,
+          "step {}: {} values of \"{}\" ({}) are NaN or infinite, first in {}",
+          run_.input->scalars.step + 1, bad, plan.buffers[static_cast<std::size_t>(slot)].name,
+          view.shape.text(), program::describe(model_, instruction));
+  }
 }
 
 void Executor::Impl::norm(const UnitWork& work) {
@@ -280,8 +305,7 @@ void Executor::Impl::decide() {
   double sum = 0;
   for (const double partial : store_.scalars().subspan(static_cast<std::size_t>(program::kScalars)))
     sum += partial;
-  result_.nonfinite_gradients = !std::isfinite(sum);
-  result_.decision = decide_(sum, result_.nonfinite_gradients);
+  result_.decision = decide_(scalar(Scalar::loss), sum);
 }
 
 void Executor::Impl::trust(const UnitWork& work) {
@@ -313,5 +337,7 @@ StepResult Executor::run(const StepInput& input) { return impl_->run(input); }
 const std::vector<Instruction>& Executor::instructions() const { return impl_->list(); }
 const std::vector<Interval>& Executor::intervals() const { return impl_->intervals(); }
 double Executor::seconds() const { return impl_->seconds(); }
+double Executor::started() const { return impl_->started(); }
+void Executor::search_nonfinite() { impl_->search_nonfinite(); }
 
 }  // namespace trireme::engine

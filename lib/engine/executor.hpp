@@ -36,7 +36,7 @@ using LoadBatch = std::function<std::int64_t(std::int64_t first_sample, const Te
 
 /// Turns what the world agreed on into the decision about the updates. Called once a training step,
 /// on the compute lane, the same on all ranks; may throw Error(kNumbers).
-using Decide = std::function<optim::StepDecision(double sum_of_squares, bool nonfinite)>;
+using Decide = std::function<optim::StepDecision(double loss_sum, double sum_of_squares)>;
 
 /// What one run of a program needs to know beyond the program.
 struct StepInput {
@@ -51,7 +51,6 @@ struct StepResult {
   double loss_sum = 0;
   double tokens = 0;
   bool stop = false;
-  bool nonfinite_gradients = false;
   optim::StepDecision decision;  ///< of a training program
 };
 
@@ -76,11 +75,17 @@ class Executor {
   /// Allocates nothing. An exception of any lane stops the others and is thrown here.
   StepResult run(const StepInput& input);
 
+  /// From now on every segment's results are searched for NaN and infinity; the first one found is
+  /// thrown as Error(kNumbers) that names block, segment and micro-batch. For the replay of a step
+  /// that went wrong.
+  void search_nonfinite();
+
   const std::vector<program::Instruction>& instructions() const;
   /// Of the last run, by instruction.
   const std::vector<Interval>& intervals() const;
-  /// Seconds of the last run.
+  /// Seconds of the last run, and when it began on the node's monotonic clock.
   double seconds() const;
+  double started() const;
 
  private:
   class Impl;

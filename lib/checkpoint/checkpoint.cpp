@@ -1,0 +1,131 @@
+#include "lib/checkpoint/checkpoint.hpp"
+
+#include "io/hdf5/checksum.hpp"
+#include "io/hdf5/file.hpp"
+#include "lib/checkpoint/folder.hpp"
+#include "lib/checkpoint/slices.hpp"
+
+#include <chrono>
+
+namespace trireme::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Runs `work`, which must not communicate, on every rank; an error of any rank becomes one of all.
+template <class Work>
+void on_all(const comm::World& world, const Work& work) {
+  std::string problem;
+  Exit code = Exit::kOk;
+  try {
+    work();
+  } catch (const Error& error) {
+    problem = error.text();
+    code = error.code();
+  }
+  // The lowest rank with an error speaks for all.
+  int failed = problem.empty() ? world.size() : world.rank();
+  int first = 0;
+  MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, world.comm());
+  if (first == world.size()) return;
+  int size = static_cast<int>(problem.size());
+  int number = static_cast<int>(code);
+  MPI_Bcast(&size, 1, MPI_INT, first, world.comm());
+  MPI_Bcast(&number, 1, MPI_INT, first, world.comm());
+  problem.resize(static_cast<std::size_t>(size));
+  MPI_Bcast(problem.data(), size, MPI_CHAR, first, world.comm());
+  fail(static_cast<Exit>(number), "{}", problem);
+}
+
+std::int64_t bytes_of(const std::vector<Tensor>& tensors) {
+  std::int64_t elements = 0;
+  for (const Tensor& tensor : tensors) elements += tensor.shape.elements();
+  return elements * std::int64_t{sizeof(float)};
+}
+
+/// Checksums of all tensors from what this rank is responsible for, summed over ranks.
+std::vector<std::uint64_t> checksums(const comm::World& world, const comm::ProcessGrid& grid,
+                                     const models::Model& model, std::size_t moments, state::Store& store,
+                                     const std::vector<Tensor>& tensors) {
+  std::vector<std::uint64_t> sums(tensors.size(), 0);
+  for_each_slice(grid, world.rank(), model, moments, store, [&](const Slice& slice) {
+    if (slice.writes) sums[slice.tensor] += checksum_of(slice, tensors[slice.tensor].shape);
+  });
+  MPI_Allreduce(MPI_IN_PLACE, sums.data(), narrow<int>(sums.size()), MPI_UINT64_T, MPI_SUM, world.comm());
+  return sums;
+}
+
+void check_tensors(const io::Hdf5File& file, const std::vector<Tensor>& tensors) {
+  for (const Tensor& tensor : tensors) {
+    check(file.exists(tensor.name), Exit::kFile, "{} has no {}: it belongs to another model or optimizer", file.path(),
+          tensor.name);
+    const io::DatasetInfo info = file.info(tensor.name);
+    check(info.shape == tensor.shape && info.dtype == DType::f32, Exit::kFile,
+          "{}: {} is {} {}, this model expects {} {}", file.path(), tensor.name, name_of(info.dtype),
+          info.shape.text(), name_of(DType::f32), tensor.shape.text());
+  }
+}
+
+}  // namespace
+
+Written save(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model,
+             state::Store& store, std::span<const std::string_view> moments, const RunState& run,
+             const fs::path& folder, std::int64_t keep) {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::vector<Tensor> tensors = all_tensors(model, moments);
+  const fs::path path = folder_of_step(folder, run.step);
+  const std::int64_t bytes = bytes_of(tensors);
+  on_all(world, [&] {
+    if (world.rank() != 0) return;
+    std::error_code problem;
+    fs::create_directories(path, problem);
+    check(!problem, Exit::kFile, "the checkpoint folder {} can't be made: {}", path.string(), problem.message());
+    check_space(path, bytes);
+  });
+
+  io::Hdf5File file((path / kStateName).string(), io::Hdf5File::Mode::replace, world.comm());
+  for (const Tensor& tensor : tensors) file.create_dataset(tensor.name, DType::f32, tensor.shape);
+  on_all(world, [&] {
+    for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
+      if (slice.writes) file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
+    });
+  });
+  file.close();
+
+  const std::vector<std::uint64_t> sums = checksums(world, grid, model, moments.size(), store, tensors);
+  on_all(world, [&] {
+    if (world.rank() != 0) return;
+    Marker marker{run, {}};
+    for (std::size_t i = 0; i < tensors.size(); ++i) marker.checksums[tensors[i].name] = sums[i];
+    write_marker(path, marker);
+    prune(folder, keep);
+  });
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return {path, bytes, seconds};
+}
+
+void load(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model,
+          const fs::path& checkpoint, std::span<const std::string_view> moments, state::Store& store) {
+  const std::vector<Tensor> tensors = all_tensors(model, moments);
+  Marker marker;
+  on_all(world, [&] {
+    marker = read_marker(checkpoint);
+    const io::Hdf5File file((checkpoint / kStateName).string(), io::Hdf5File::Mode::read);
+    check_tensors(file, tensors);
+    for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
+      if (slice.slab.count.elements() > 0)
+        file.read(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
+    });
+  });
+  const std::vector<std::uint64_t> sums = checksums(world, grid, model, moments.size(), store, tensors);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto known = marker.checksums.find(tensors[i].name);
+    check(known != marker.checksums.end() && known->second == sums[i], Exit::kFile,
+          "{}: the checksum of {} is {}, expected {}: the file is damaged, use an earlier checkpoint",
+          checkpoint.string(), tensors[i].name, io::checksum_text(sums[i]),
+          known == marker.checksums.end() ? "one in the marker" : io::checksum_text(known->second));
+  }
+  store.refresh_weights();
+}
+
+}  // namespace trireme::checkpoint

@@ -1,0 +1,32 @@
+#pragma once
+// Checkpoints on disk as folders: names, the marker, which to keep. One rank at a time.
+
+#include "lib/checkpoint/checkpoint.hpp"
+
+#include <cstdint>
+#include <map>
+
+namespace trireme::checkpoint {
+
+inline constexpr char kStateName[] = "state.h5";
+
+std::filesystem::path folder_of_step(const std::filesystem::path& folder, std::int64_t step);
+
+/// What the marker says: the run's state and a checksum by tensor name.
+struct Marker {
+  RunState run;
+  std::map<std::string, std::uint64_t> checksums;
+};
+
+/// Appears whole or not at all; Exit::kFile.
+void write_marker(const std::filesystem::path& checkpoint, const Marker& marker);
+/// Exit::kFile: no marker, torn, of a later version.
+Marker read_marker(const std::filesystem::path& checkpoint);
+
+/// Exit::kFile, naming both numbers, unless the file system of `folder` has room for `bytes`.
+void check_space(const std::filesystem::path& folder, std::int64_t bytes);
+
+/// Removes all but the newest `keep` complete checkpoints (0 = none), and incomplete ones older than the newest.
+void prune(const std::filesystem::path& folder, std::int64_t keep);
+
+}  // namespace trireme::checkpoint

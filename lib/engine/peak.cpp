@@ -1,0 +1,47 @@
+#include "lib/engine/peak.hpp"
+
+#include "io/metrics/peak_cache.hpp"
+#include "kernels/gemm/gemm.hpp"
+#include "lib/engine/agree.hpp"
+
+#include <fmt/format.h>
+
+namespace trireme::engine {
+
+PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Runtime& runtime) {
+  if (deck.report.peak_flops)
+    return {*deck.report.peak_flops * world.size(), "report.peak_flops of the deck, times ranks"};
+  const DType dtype = deck.precision.compute;
+  constexpr double kSeconds = 0.3;
+
+  // Whether the cache knows the number is rank 0's to say; measuring is for all ranks at once, as
+  // they train.
+  io::PeakKey key = io::this_machine();
+  key.library = kernels::gemm_path(dtype);
+  key.dtype = name_of(dtype);
+  key.threads = runtime.threads();
+  key.ranks = world.size();
+  struct Missing {};
+  double peak = 0;
+  std::string source;
+  if (world.rank() == 0) {
+    try {
+      const auto known = io::cached_peak(key, []() -> double { throw Missing{}; });
+      peak = known.flops;
+      source = fmt::format("{}, measured {}, kept in the cache", key.library, known.measured);
+    } catch (const Missing&) {
+    }
+  }
+  if (broadcast_number(world, peak > 0) == 0) {
+    world.barrier();
+    peak = sum_over_ranks(world, kernels::measure_gemm_peak(dtype, kSeconds));
+    if (world.rank() == 0) {
+      io::cached_peak(key, [&] { return peak; });
+      source = fmt::format("{}, measured at start on {} ranks at once", key.library, world.size());
+    }
+  }
+  MPI_Bcast(&peak, 1, MPI_DOUBLE, 0, world.comm());
+  return {peak, broadcast_text(world, source)};
+}
+
+}  // namespace trireme::engine

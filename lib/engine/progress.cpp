@@ -1,0 +1,60 @@
+#include "lib/engine/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace trireme::engine {
+namespace {
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<std::int64_t>(seconds + 0.5);
+  if (s >= 3600) return fmt::format("{}h{:02}m", s / 3600, s / 60 % 60);
+  if (s >= 60) return fmt::format("{}m{:02}s", s / 60, s % 60);
+  return fmt::format("{}s", s);
+}
+
+}  // namespace
+
+Progress::Progress(bool speaks, std::int64_t total_steps, std::int64_t every)
+    : speaks_(speaks),
+      terminal_(isatty(STDOUT_FILENO) == 1),
+      total_(total_steps),
+      every_(std::max<std::int64_t>(1, every)) {}
+
+void Progress::step(const io::StepRecord& record, const std::string& breakdown) {
+  smoothed_seconds_ =
+      smoothed_seconds_ == 0 ? record.seconds : 0.9 * smoothed_seconds_ + 0.1 * record.seconds;
+  if (!speaks_) return;
+  const bool due = record.step % every_ == 0 || record.step == total_;
+  if (!terminal_ && !due) return;
+  const std::string line = fmt::format(
+      "step {}/{}  loss {:.4f}  norm {:.3g}  lr {:.3g}  {:.0f} tokens/s  {:.1f} % of peak  {} left",
+      record.step, total_, record.loss, record.grad_norm, record.lr, record.tokens_per_second,
+      100 * record.mfu,
+      duration_text(smoothed_seconds_ * static_cast<double>(total_ - record.step)));
+  if (terminal_) {
+    fmt::print("\r\033[K{}", line);
+    open_line_ = true;
+  } else {
+    fmt::print("{} {}\n", io::utc_now(), line);
+  }
+  if (due && !breakdown.empty()) say(breakdown);
+  std::fflush(stdout);
+}
+
+void Progress::say(const std::string& text) {
+  if (!speaks_) return;
+  finish();
+  fmt::print("{} {}\n", io::utc_now(), text);
+  std::fflush(stdout);
+}
+
+void Progress::finish() {
+  if (open_line_) fmt::print("\n");
+  open_line_ = false;
+}
+
+}  // namespace trireme::engine

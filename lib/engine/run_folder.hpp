@@ -1,0 +1,41 @@
+#pragma once
+// The folder of a run: deck.resolved.json, log.jsonl, report.*, checkpoints/, a lock, and
+// exit.json, the record of how the last process ended (a launcher may hide exit codes).
+
+#include "lib/deck/deck.hpp"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace trireme::engine {
+
+struct ResumeRequest {
+  bool asked = false;  ///< --resume
+  std::filesystem::path
+      checkpoint;  ///< --resume=PATH; empty: the latest, and without one a fresh start
+};
+
+/// Rank 0's hold on the folder; other ranks have none.
+class RunFolder {
+ public:
+  /// Creates and locks `path`. Exit::kUsage: it holds a run already and no resume was asked;
+  /// Exit::kFile: it can't be written, or another process (named by host and pid) holds the lock.
+  RunFolder(const std::filesystem::path& path, const ResumeRequest& resume);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  void write_deck(const deck::Deck& deck) const;
+  void write_exit(int code, const std::string& reason, std::int64_t step) const;
+
+ private:
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+/// runs/<deck's name>-<UTC> beside the working directory: where a run without --run-dir goes.
+std::filesystem::path default_run_folder(const std::filesystem::path& deck);
+
+}  // namespace trireme::engine

@@ -1,0 +1,63 @@
+#include "lib/engine/stop.hpp"
+
+#include "kernels/base/error.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+
+namespace trireme::engine {
+namespace {
+
+constexpr std::array<int, 3> kSignals{SIGTERM, SIGINT, SIGUSR1};
+std::atomic<int> g_caught{0};
+std::array<struct sigaction, kSignals.size()> g_before;
+
+void on_signal(int number) {
+  int none = 0;
+  if (g_caught.compare_exchange_strong(none, number)) return;
+  constexpr char kText[] = "second signal: leaving without a new checkpoint\n";
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  _exit(static_cast<int>(Exit::kUnexpected));
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &g_before[i]);
+}
+
+StopSignals::~StopSignals() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &g_before[i], nullptr);
+  g_caught = 0;
+}
+
+std::string StopSignals::caught() {
+  switch (g_caught.load()) {
+    case 0: return "";
+    case SIGTERM: return "SIGTERM";
+    case SIGINT: return "SIGINT";
+    default: return "SIGUSR1";
+  }
+}
+
+std::string StopWatch::reason(bool look_for_file) const {
+  if (const std::string signal = StopSignals::caught(); !signal.empty()) return signal;
+  if (limits_.minutes) {
+    const double minutes =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count() / 60;
+    if (minutes >= *limits_.minutes) return fmt::format("{:g} minutes are over", *limits_.minutes);
+  }
+  if (look_for_file && !limits_.file.empty() && std::filesystem::exists(limits_.file))
+    return fmt::format("found {}", limits_.file.string());
+  return "";
+}
+
+}  // namespace trireme::engine

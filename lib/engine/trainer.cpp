@@ -1,0 +1,305 @@
+#include "lib/engine/trainer.hpp"
+
+#include "lib/engine/agree.hpp"
+#include "lib/program/print.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace trireme::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+comm::CommOptions comm_options(const deck::Deck& deck) {
+  comm::CommOptions options;
+  options.deadline_seconds = deck.run.watchdog_seconds;
+  return options;
+}
+
+StopLimits limits_of(const deck::Deck& deck, const TrainOptions& options) {
+  StopLimits limits;
+  limits.minutes = options.max_minutes ? options.max_minutes : deck.run.max_minutes;
+  limits.file = options.run_folder / "STOP";
+  return limits;
+}
+
+fs::path checkpoints_of(const deck::Deck& deck, const fs::path& folder) {
+  return deck.checkpoint.path.empty() ? folder / "checkpoints" : deck.checkpoint.path;
+}
+
+bool due(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
+
+}  // namespace
+
+Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& setup,
+                 const TrainOptions& options)
+    : world_(world),
+      setup_(setup),
+      deck_(setup.deck),
+      options_(options),
+      folder_path_(options.run_folder),
+      folder_(leads() ? std::make_unique<RunFolder>(options.run_folder, options.resume) : nullptr),
+      stop_(limits_of(setup.deck, options), began_),
+      place_{setup.grid, setup.grid.coordinates(world.rank())},
+      peak_(peak_flops(world, setup.deck, runtime)),
+      store_(world, setup.model, setup.layout, setup.resident, setup.options.moments,
+             place_.at.pipeline, {&setup.training, &setup.evaluation}),
+      communicators_(world, setup.grid, comm_options(setup.deck)),
+      batches_(setup.deck),
+      control_(setup.deck),
+      training_(
+          setup.model, setup.training, store_, communicators_, place_, setup.deck.optimizer,
+          batches_.training(),
+          [this](double loss, double squares) { return decide(loss, squares); }, options.executor),
+      evaluation_(setup.model, setup.evaluation, store_, communicators_, place_,
+                  setup.deck.optimizer, batches_.validation(), nullptr),
+      meter_(setup.model, training_.instructions()),
+      progress_(leads(), setup.deck.run.max_steps, setup.deck.run.steps_per_print) {
+  communicators_.attach(&store_.arena());
+  check_agreement(world, place_.at.pipeline,
+                  program::fingerprint(setup.training, place_.at.pipeline),
+                  "the step program of their stage");
+  for (const deck::Warning& warning : deck_.warnings) outcome_.warnings.push_back(warning.text);
+  start();
+}
+
+/// Fresh weights, or those of a checkpoint; then the log and the resolved deck.
+void Trainer::start() {
+  std::string from;
+  if (leads() && options_.resume.asked) {
+    from = options_.resume.checkpoint.string();
+    if (from.empty())
+      if (const auto newest = checkpoint::latest(checkpoints_of(deck_, folder_path_)))
+        from = newest->string();
+  }
+  from = broadcast_text(world_, from);
+  const bool resumes = !from.empty();
+  if (resumes) {
+    resume(from);
+  } else {
+    store_.initialise(deck_.run.seed, place_.at.tensor, setup_.grid.tensor());
+  }
+  outcome_.first_step = step_ + 1;
+  saved_step_ = resumes ? step_ : -1;
+  if (!leads()) return;
+  const bool continues = options_.resume.asked;
+  log_.emplace(io::LogFile::open(folder_path_, continues ? std::optional(step_) : std::nullopt));
+  folder_->write_deck(deck_);
+  if (continues && !resumes) warn("--resume found no checkpoint: starting afresh");
+  for (const std::string& warning : outcome_.warnings) progress_.say("warning: " + warning);
+}
+
+void Trainer::resume(const fs::path& from) {
+  const checkpoint::RunState state = checkpoint::read_state(from);
+  std::string changed;
+  for (const deck::Change& change : deck::changes(state.resolved_deck, deck_.resolved_json)) {
+    check(!change.in_fingerprint || state.fingerprint == deck_.fingerprint, Exit::kUsage,
+          "{} belongs to another run: {} was {} and is {}; resume with the old value or start a "
+          "new run folder",
+          from.string(), change.key, change.before, change.after);
+    changed += fmt::format("{}{}: {} -> {}", changed.empty() ? "" : "; ", change.key, change.before,
+                           change.after);
+  }
+  check(state.fingerprint == deck_.fingerprint, Exit::kUsage,
+        "{} has the fingerprint {}, this deck {}: model, data, optimizer, schedule, precision, "
+        "batch or seed differ",
+        from.string(), state.fingerprint, deck_.fingerprint);
+  check(state.data == batches_.stream().fingerprint(), Exit::kUsage,
+        "{} was trained on other token files (data fingerprint {}, found {}); restore them or "
+        "start a new run folder",
+        from.string(), state.data, batches_.stream().fingerprint());
+  checkpoint::load(world_, setup_.grid, setup_.model, from, optim::state_names(deck_.optimizer), store_);
+  control_.restore(state.optim);
+  step_ = state.step;
+  tokens_ = state.tokens;
+  if (!leads()) return;
+  log_.emplace(io::LogFile::open(folder_path_, step_));
+  log_->write(io::ResumeEvent{step_, from.string(), changed, {}});
+  log_.reset();
+  progress_.say(fmt::format("resumed from {} at step {}{}", from.string(), step_,
+                            changed.empty() ? "" : "; changed: " + changed));
+}
+
+StepInput Trainer::step_input() const {
+  StepInput input;
+  input.scalars.seed = deck_.run.seed;
+  input.scalars.step = step_;
+  input.scalars.gradient_scale =
+      control_.loss_scale() / static_cast<double>(setup_.tokens_per_step());
+  input.first_sample = step_ * deck_.batch.global;
+  input.samples_per_replica = deck_.batch.micro * deck_.batch.accumulation;
+  return input;
+}
+
+/// One step; false when the ranks agreed to stop behind it.
+bool Trainer::train_step() {
+  StepInput input = step_input();
+  const std::int64_t made = step_ + 1 - (outcome_.first_step - 1);
+  std::string reason = stop_.reason(leads());
+  if (options_.max_steps && made >= *options_.max_steps && reason.empty())
+    reason = fmt::format("--max-steps {} reached", *options_.max_steps);
+  input.stop = !reason.empty();
+
+  const StepResult result = training_.run(input);
+  if (!std::isfinite(result.loss_sum)) explain_nonfinite(input, result.loss_sum);
+  meter_.add(training_.intervals(), training_.seconds());
+  ++step_;
+  tokens_ += setup_.tokens_per_step();
+  record(result);
+  if (result.stop && step_ < deck_.run.max_steps)
+    stop_reason_ = reason.empty() ? "another rank asked to stop" : reason;
+  return stop_reason_.empty();
+}
+
+optim::StepDecision Trainer::decide(double loss_sum, double sum_of_squares) {
+  if (!std::isfinite(loss_sum)) return {};  // nothing is applied; explain_nonfinite() finds out why
+  return control_.decide({sum_of_squares, !std::isfinite(sum_of_squares), 1.0});
+}
+
+void Trainer::record(const StepResult& result) {
+  const optim::StepDecision& decision = result.decision;
+  if (!decision.warning.empty()) warn(decision.warning);
+  if (!leads()) return;
+  io::StepRecord line;
+  line.step = step_;
+  line.tokens = tokens_;
+  line.loss = result.loss_sum / result.tokens;
+  line.grad_norm = decision.gradient.norm;
+  line.lr = decision.apply ? decision.scalars.learning_rate : 0;
+  line.loss_scale = decision.loss_scale;
+  line.seconds = training_.seconds();
+  line.tokens_per_second = static_cast<double>(setup_.tokens_per_step()) / line.seconds;
+  line.mfu = setup_.flops_per_token() * line.tokens_per_second / peak_.flops;
+  log_->write(line);
+  progress_.step(line, deck_.run.wall_clock_breakdown ? breakdown() : "");
+}
+
+void Trainer::explain_nonfinite(const StepInput& input, double loss) {
+  training_.search_nonfinite();
+  training_.run(input);  // throws with the block where it first appears
+  fail(Exit::kNumbers,
+       "step {}: the loss is {}, and a checked replay of the step found every value finite: the "
+       "machine computes the same step in two ways",
+       step_ + 1, loss);
+}
+
+void Trainer::evaluate() {
+  if (batches_.validation_samples() == 0 || evaluated_step_ == step_) return;
+  const std::int64_t wanted =
+      deck_.run.eval_samples > 0 ? deck_.run.eval_samples : batches_.validation_samples();
+  const std::int64_t samples = std::min(wanted, batches_.validation_samples());
+  batches_.set_validation_limit(samples);
+  const auto begin = std::chrono::steady_clock::now();
+  double loss = 0;
+  double tokens = 0;
+  for (std::int64_t first = 0; first < samples; first += deck_.batch.global) {
+    StepInput input = step_input();
+    input.scalars.training = false;
+    input.first_sample = first;
+    const StepResult result = evaluation_.run(input);
+    loss += result.loss_sum;
+    tokens += result.tokens;
+  }
+  outcome_.validation_loss = loss / tokens;
+  evaluated_step_ = step_;
+  check(std::isfinite(loss), Exit::kNumbers, "step {}: the validation loss is {}", step_,
+        loss / tokens);
+  if (!leads()) return;
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  log_->write(io::EvaluationEvent{
+      step_, tokens_, loss / tokens, static_cast<std::int64_t>(tokens), seconds, {}});
+  progress_.say(fmt::format("step {}  validation loss {:.4f} over {:.0f} tokens", step_,
+                            loss / tokens, tokens));
+}
+
+void Trainer::save() {
+  if (saved_step_ == step_) return;
+  checkpoint::RunState state;
+  state.step = step_;
+  state.tokens = tokens_;
+  state.samples = step_ * deck_.batch.global;
+  state.optim = control_.state();
+  state.fingerprint = deck_.fingerprint;
+  state.data = batches_.stream().fingerprint();
+  state.resolved_deck = deck_.resolved_json;
+  const checkpoint::Written written =
+      checkpoint::save(world_, setup_.grid, setup_.model, store_, optim::state_names(deck_.optimizer), state,
+                       checkpoints_of(deck_, folder_path_), deck_.checkpoint.keep);
+  saved_step_ = step_;
+  outcome_.checkpoints.push_back(written);
+  if (!leads()) return;
+  const fs::path relative = written.path.lexically_relative(folder_path_);
+  log_->write(io::CheckpointEvent{step_, relative.string(), written.bytes, written.seconds, {}});
+  progress_.say(fmt::format("step {}  checkpoint {} ({:.1f} MB in {:.2f} s)", step_,
+                            relative.string(), static_cast<double>(written.bytes) * 1e-6,
+                            written.seconds));
+}
+
+void Trainer::warn(const std::string& text) {
+  outcome_.warnings.push_back(text);
+  if (!leads()) return;
+  log_->write(io::WarningEvent{step_, text, {}});
+  progress_.say("warning: " + text);
+}
+
+std::string Trainer::breakdown() const {
+  const RegionTotals& totals = meter_.totals();
+  std::string text = "time of a step so far:";
+  for (std::size_t r = 0; r < kRegions; ++r)
+    if (totals.seconds[r] > 0)
+      text += fmt::format(" {} {:.1f} ms,", name_of(static_cast<Region>(r)),
+                          1e3 * totals.seconds[r] / static_cast<double>(totals.steps));
+  text.pop_back();
+  return text;
+}
+
+Outcome Trainer::run() {
+  try {
+    bool on = true;
+    while (on && step_ < deck_.run.max_steps) {
+      on = train_step();
+      if (on && due(step_, deck_.run.eval_every)) evaluate();
+      if (on && due(step_, deck_.checkpoint.every_steps)) save();
+    }
+    return finish();
+  } catch (const Error& error) {
+    if (leads()) {
+      folder_->write_exit(error.exit_code(), error.text(), step_);
+      log_->write(io::StopEvent{step_, error.text(), error.exit_code(), {}});
+    }
+    throw;
+  }
+}
+
+Outcome Trainer::finish() {
+  const bool reached = step_ >= deck_.run.max_steps;
+  if (reached) evaluate();
+  if (!reached || deck_.checkpoint.at_end) save();
+  outcome_.last_step = step_;
+  outcome_.tokens = tokens_;
+  outcome_.code = reached ? Exit::kOk : Exit::kStopped;
+  outcome_.reason =
+      reached ? fmt::format("reached run.max_steps = {}", deck_.run.max_steps) : stop_reason_;
+  if (const auto& band = deck_.report.expected_validation_loss; reached && band) {
+    const double found = outcome_.validation_loss;
+    if (!(found >= band->low && found <= band->high)) {
+      outcome_.code = Exit::kUnexpected;
+      outcome_.reason =
+          fmt::format("the validation loss {:.4f} lies outside the deck's band [{}, {}]", found,
+                      band->low, band->high);
+    }
+  }
+  progress_.finish();
+  if (leads()) {
+    log_->write(io::StopEvent{step_, outcome_.reason, static_cast<int>(outcome_.code), {}});
+    log_->sync();
+    folder_->write_exit(static_cast<int>(outcome_.code), outcome_.reason, step_);
+  }
+  return outcome_;
+}
+
+}  // namespace trireme::engine
