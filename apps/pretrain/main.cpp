@@ -3,17 +3,18 @@
 // Sample runs:
 //   trireme-pretrain inputs/pretrain/dictionary_tiny.json --check
 //   mpirun -n 8 trireme-pretrain inputs/pretrain/dictionary_tiny.json --run-dir runs/a
-//   mpirun -n 4 trireme-pretrain inputs/pretrain/dictionary_tiny.json --run-dir runs/a --resume --set parallel.tensor=1
+//   mpirun -n 4 trireme-pretrain inputs/pretrain/dictionary_tiny.json --run-dir runs/a --resume
+//   --set parallel.tensor=1
 
 #include "io/version.hpp"
 #include "lib/engine/agree.hpp"
 #include "lib/engine/setup.hpp"
 #include "lib/engine/trainer.hpp"
-#include "lib/plan/run_report.hpp"
+#include "lib/report/collect.hpp"
 #include "lib/report/report.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 namespace {
 
@@ -36,18 +37,26 @@ struct Arguments {
 std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   CLI::App app{"Pretrains a language model as a deck says, over MPI ranks, and writes a report."};
   app.add_option("DECK", arguments.deck, "input deck: JSON with comments, see --help-deck");
-  app.add_option("--set", arguments.overrides, "override a key of the deck: a.b=c; may be repeated")->allow_extra_args(false);
+  app.add_option("--set", arguments.overrides, "override a key of the deck: a.b=c; may be repeated")
+      ->allow_extra_args(false);
   app.add_option("--run-dir", arguments.run_dir, "folder of the run; default runs/<deck>-<UTC>");
-  app.add_option("--resume", arguments.resume, "continue from the latest checkpoint of the run folder, or from =PATH")
+  app.add_option("--resume", arguments.resume,
+                 "continue from the latest checkpoint of the run folder, or from =PATH")
       ->expected(0, 1);
-  app.add_flag("--check", arguments.check, "print grid, programs and memory, and quit; one rank is enough");
-  app.add_option("--program", arguments.program, "with --check: print this stage's program in full");
+  app.add_flag("--check", arguments.check,
+               "print grid, programs and memory, and quit; one rank is enough");
+  app.add_option("--program", arguments.program,
+                 "with --check: print this stage's program in full");
   app.add_option("--ranks", arguments.ranks, "with --check: number of ranks to check for");
-  app.add_option("--max-steps", arguments.max_steps, "end this process after so many steps (exit 10)");
-  app.add_option("--max-minutes", arguments.max_minutes, "end this process after so many minutes (exit 10)");
-  app.add_option("--help-deck", arguments.help_deck, "print the keys of decks, all or those that contain a word")
+  app.add_option("--max-steps", arguments.max_steps,
+                 "end this process after so many steps (exit 10)");
+  app.add_option("--max-minutes", arguments.max_minutes,
+                 "end this process after so many minutes (exit 10)");
+  app.add_option("--help-deck", arguments.help_deck,
+                 "print the keys of decks, all or those that contain a word")
       ->expected(0, 1);
-  app.set_version_flag("--version", fmt::format("trireme-pretrain {} ({})", io::version(), io::commit()));
+  app.set_version_flag("--version",
+                       fmt::format("trireme-pretrain {} ({})", io::version(), io::commit()));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -89,9 +98,12 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   if (world.rank() == 0) {
     if (deck.run.dump_state) fmt::print("{}\n", deck.resolved_json);
     for (const deck::Warning& warning : deck.warnings)
-      fmt::print(stderr, "warning: {}:{}: {}: {}\n", deck.path.filename().string(), warning.line, warning.key, warning.text);
+      fmt::print(stderr, "warning: {}:{}: {}: {}\n", deck.path.filename().string(), warning.line,
+                 warning.key, warning.text);
     fmt::print("{}", arguments.check ? engine::check_text(setup, arguments.program)
-                                     : comm::grid_plan(setup.grid, [&](int s) { return setup.stage_holds(s); }));
+                                     : comm::grid_plan(setup.grid, [&](int s) {
+                                         return setup.stage_holds(s);
+                                       }));
     std::fflush(stdout);
   }
   if (arguments.check) return 0;
@@ -100,8 +112,10 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   const Runtime runtime(static_cast<int>(deck.run.threads));
   engine::TrainOptions options;
   options.run_folder = engine::broadcast_text(
-      world, arguments.run_dir.empty() ? engine::default_run_folder(deck.path).string() : arguments.run_dir);
-  options.resume = {arguments.resume.has_value(), arguments.resume.value_or("") == "latest" ? "" : arguments.resume.value_or("")};
+      world, arguments.run_dir.empty() ? engine::default_run_folder(deck.path).string()
+                                       : arguments.run_dir);
+  options.resume = {arguments.resume.has_value(),
+                    arguments.resume.value_or("") == "latest" ? "" : arguments.resume.value_or("")};
   options.max_steps = arguments.max_steps;
   options.max_minutes = arguments.max_minutes;
 
@@ -110,7 +124,8 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   const engine::Outcome outcome = trainer.run();
 
   // 5. report
-  const report::RunReport report = plan::collect_report(world, runtime, trainer, outcome, "trireme-pretrain", command);
+  const report::RunReport report =
+      report::collect(world, runtime, trainer, outcome, "trireme-pretrain", command);
   if (world.rank() == 0) {
     report::write_report(trainer.folder(), report);
     report::print_summary(report);

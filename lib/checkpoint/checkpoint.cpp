@@ -45,24 +45,25 @@ std::int64_t bytes_of(const std::vector<Tensor>& tensors) {
 
 /// Checksums of all tensors from what this rank is responsible for, summed over ranks.
 std::vector<std::uint64_t> checksums(const comm::World& world, const comm::ProcessGrid& grid,
-                                     const models::Model& model, std::size_t moments, state::Store& store,
-                                     const std::vector<Tensor>& tensors) {
+                                     const models::Model& model, std::size_t moments,
+                                     state::Store& store, const std::vector<Tensor>& tensors) {
   std::vector<std::uint64_t> sums(tensors.size(), 0);
   for_each_slice(grid, world.rank(), model, moments, store, [&](const Slice& slice) {
     if (slice.writes) sums[slice.tensor] += checksum_of(slice, tensors[slice.tensor].shape);
   });
-  MPI_Allreduce(MPI_IN_PLACE, sums.data(), narrow<int>(sums.size()), MPI_UINT64_T, MPI_SUM, world.comm());
+  MPI_Allreduce(MPI_IN_PLACE, sums.data(), narrow<int>(sums.size()), MPI_UINT64_T, MPI_SUM,
+                world.comm());
   return sums;
 }
 
 void check_tensors(const io::Hdf5File& file, const std::vector<Tensor>& tensors) {
   for (const Tensor& tensor : tensors) {
-    check(file.exists(tensor.name), Exit::kFile, "{} has no {}: it belongs to another model or optimizer", file.path(),
-          tensor.name);
+    check(file.exists(tensor.name), Exit::kFile,
+          "{} has no {}: it belongs to another model or optimizer", file.path(), tensor.name);
     const io::DatasetInfo info = file.info(tensor.name);
     check(info.shape == tensor.shape && info.dtype == DType::f32, Exit::kFile,
-          "{}: {} is {} {}, this model expects {} {}", file.path(), tensor.name, name_of(info.dtype),
-          info.shape.text(), name_of(DType::f32), tensor.shape.text());
+          "{}: {} is {} {}, this model expects {} {}", file.path(), tensor.name,
+          name_of(info.dtype), info.shape.text(), name_of(DType::f32), tensor.shape.text());
   }
 }
 
@@ -79,7 +80,8 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
     if (world.rank() != 0) return;
     std::error_code problem;
     fs::create_directories(path, problem);
-    check(!problem, Exit::kFile, "the checkpoint folder {} can't be made: {}", path.string(), problem.message());
+    check(!problem, Exit::kFile, "the checkpoint folder {} can't be made: {}", path.string(),
+          problem.message());
     check_space(path, bytes);
   });
 
@@ -87,12 +89,14 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
   for (const Tensor& tensor : tensors) file.create_dataset(tensor.name, DType::f32, tensor.shape);
   on_all(world, [&] {
     for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
-      if (slice.writes) file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
+      if (slice.writes)
+        file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
     });
   });
   file.close();
 
-  const std::vector<std::uint64_t> sums = checksums(world, grid, model, moments.size(), store, tensors);
+  const std::vector<std::uint64_t> sums =
+      checksums(world, grid, model, moments.size(), store, tensors);
   on_all(world, [&] {
     if (world.rank() != 0) return;
     Marker marker{run, {}};
@@ -100,12 +104,14 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
     write_marker(path, marker);
     prune(folder, keep);
   });
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return {path, bytes, seconds};
 }
 
 void load(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model,
-          const fs::path& checkpoint, std::span<const std::string_view> moments, state::Store& store) {
+          const fs::path& checkpoint, std::span<const std::string_view> moments,
+          state::Store& store) {
   const std::vector<Tensor> tensors = all_tensors(model, moments);
   Marker marker;
   on_all(world, [&] {
@@ -117,13 +123,15 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
         file.read(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
     });
   });
-  const std::vector<std::uint64_t> sums = checksums(world, grid, model, moments.size(), store, tensors);
+  const std::vector<std::uint64_t> sums =
+      checksums(world, grid, model, moments.size(), store, tensors);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto known = marker.checksums.find(tensors[i].name);
-    check(known != marker.checksums.end() && known->second == sums[i], Exit::kFile,
-          "{}: the checksum of {} is {}, expected {}: the file is damaged, use an earlier checkpoint",
-          checkpoint.string(), tensors[i].name, io::checksum_text(sums[i]),
-          known == marker.checksums.end() ? "one in the marker" : io::checksum_text(known->second));
+    check(
+        known != marker.checksums.end() && known->second == sums[i], Exit::kFile,
+        "{}: the checksum of {} is {}, expected {}: the file is damaged, use an earlier checkpoint",
+        checkpoint.string(), tensors[i].name, io::checksum_text(sums[i]),
+        known == marker.checksums.end() ? "one in the marker" : io::checksum_text(known->second));
   }
   store.refresh_weights();
 }

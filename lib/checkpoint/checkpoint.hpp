@@ -42,8 +42,8 @@ struct Written {
 /// newest `keep` complete checkpoints are removed (0 = none). `moments` names the optimizer's state
 /// tensors. An error (Exit::kFile: disk full, no folder) is thrown on all ranks and leaves earlier
 /// checkpoints alone.
-Written save(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model, state::Store& store,
-             std::span<const std::string_view> moments, const RunState& run,
+Written save(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model,
+             state::Store& store, std::span<const std::string_view> moments, const RunState& run,
              const std::filesystem::path& folder, std::int64_t keep);
 
 /// Newest complete checkpoint of a folder; nullopt when it has none.

@@ -44,16 +44,11 @@ void write_marker(const fs::path& checkpoint, const Marker& marker) {
   ordered_json sums = ordered_json::object();
   for (const auto& [name, sum] : marker.checksums) sums[name] = io::checksum_text(sum);
   const RunState& run = marker.run;
-  const ordered_json json{{"format", kFormat},
-                          {"version", io::version()},
-                          {"step", run.step},
-                          {"tokens", run.tokens},
-                          {"samples", run.samples},
-                          {"fingerprint", run.fingerprint},
-                          {"data", run.data},
-                          {"optim", optim::to_json(run.optim)},
-                          {"deck", run.resolved_deck},
-                          {"checksums", sums}};
+  const ordered_json json{{"format", kFormat},         {"version", io::version()},
+                          {"step", run.step},          {"tokens", run.tokens},
+                          {"samples", run.samples},    {"fingerprint", run.fingerprint},
+                          {"data", run.data},          {"optim", optim::to_json(run.optim)},
+                          {"deck", run.resolved_deck}, {"checksums", sums}};
   io::write_file_atomically(checkpoint / kMarkerName, json.dump(1) + "\n");
 }
 
@@ -61,14 +56,17 @@ Marker read_marker(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kMarkerName;
   check(fs::exists(checkpoint), Exit::kFile, "there is no checkpoint {}", checkpoint.string());
   check(fs::exists(file), Exit::kFile,
-        "{} is not a complete checkpoint: its marker \"{}\" is missing; the run that wrote it was stopped, use an "
+        "{} is not a complete checkpoint: its marker \"{}\" is missing; the run that wrote it was "
+        "stopped, use an "
         "earlier one",
         checkpoint.string(), kMarkerName);
   try {
-    const ordered_json json = ordered_json::parse(io::read_file(file, "the marker of a checkpoint"));
+    const ordered_json json =
+        ordered_json::parse(io::read_file(file, "the marker of a checkpoint"));
     const int format = json.at("format");
-    check(format <= kFormat, Exit::kFile, "{} has format {}, this program reads up to {}; use a newer Trireme",
-          file.string(), format, kFormat);
+    check(format <= kFormat, Exit::kFile,
+          "{} has format {}, this program reads up to {}; use a newer Trireme", file.string(),
+          format, kFormat);
     Marker marker;
     marker.run.step = json.at("step");
     marker.run.tokens = json.at("tokens");
@@ -81,7 +79,8 @@ Marker read_marker(const fs::path& checkpoint) {
       marker.checksums[name] = std::stoull(text.get<std::string>(), nullptr, 16);
     return marker;
   } catch (const nlohmann::json::exception& problem) {
-    fail(Exit::kFile, "{} is damaged ({}); use an earlier checkpoint", file.string(), problem.what());
+    fail(Exit::kFile, "{} is damaged ({}); use an earlier checkpoint", file.string(),
+         problem.what());
   }
 }
 
@@ -97,11 +96,14 @@ std::optional<fs::path> latest(const fs::path& folder) {
 void check_space(const fs::path& folder, std::int64_t bytes) {
   std::error_code problem;
   const fs::space_info space = fs::space(folder, problem);
-  check(!problem, Exit::kFile, "the free space of {} can't be asked: {}", folder.string(), problem.message());
+  check(!problem, Exit::kFile, "the free space of {} can't be asked: {}", folder.string(),
+        problem.message());
   check(space.available >= static_cast<std::uintmax_t>(bytes), Exit::kFile,
-        "a checkpoint needs {:.1f} MB in {}, {:.1f} MB are free; make room or set checkpoint.path; earlier "
+        "a checkpoint needs {:.1f} MB in {}, {:.1f} MB are free; make room or set checkpoint.path; "
+        "earlier "
         "checkpoints are untouched",
-        static_cast<double>(bytes) * 1e-6, folder.string(), static_cast<double>(space.available) * 1e-6);
+        static_cast<double>(bytes) * 1e-6, folder.string(),
+        static_cast<double>(space.available) * 1e-6);
 }
 
 void prune(const fs::path& folder, std::int64_t keep) {

@@ -26,7 +26,8 @@ Marker read_marker(const std::filesystem::path& checkpoint);
 /// Exit::kFile, naming both numbers, unless the file system of `folder` has room for `bytes`.
 void check_space(const std::filesystem::path& folder, std::int64_t bytes);
 
-/// Removes all but the newest `keep` complete checkpoints (0 = none), and incomplete ones older than the newest.
+/// Removes all but the newest `keep` complete checkpoints (0 = none), and incomplete ones older
+/// than the newest.
 void prune(const std::filesystem::path& folder, std::int64_t keep);
 
 }  // namespace trireme::checkpoint

@@ -24,20 +24,23 @@ io::Slab slab_of(const nn::Parameter& parameter, std::int64_t tensor, std::int64
 
 }  // namespace
 
-std::vector<Tensor> all_tensors(const models::Model& model, std::span<const std::string_view> moments) {
+std::vector<Tensor> all_tensors(const models::Model& model,
+                                std::span<const std::string_view> moments) {
   std::vector<Tensor> tensors;
   for (const nn::Unit& unit : model.units)
     for (const nn::PlacedParameter& placed : unit.parameters) {
       const std::string name = nn::logical_name(unit, placed.parameter);
       tensors.push_back({"/parameters/" + name, placed.parameter.shape});
       for (const std::string_view moment : moments)
-        tensors.push_back({"/optimizer/" + std::string(moment) + "/" + name, placed.parameter.shape});
+        tensors.push_back(
+            {"/optimizer/" + std::string(moment) + "/" + name, placed.parameter.shape});
     }
   return tensors;
 }
 
 void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model& model,
-                    std::size_t moments, state::Store& store, const std::function<void(const Slice&)>& visit) {
+                    std::size_t moments, state::Store& store,
+                    const std::function<void(const Slice&)>& visit) {
   const comm::Coordinates at = grid.coordinates(rank);
   std::vector<std::size_t> first_tensor{0};  // by unit
   for (const nn::Unit& unit : model.units)
@@ -72,7 +75,8 @@ std::uint64_t checksum_of(const Slice& slice, const Shape& logical) {
     const auto begin = static_cast<std::uint64_t>((slice.slab.start[0] + r) * width + first_column);
     const float* row = slice.memory + r * columns;
     for (std::int64_t c = 0; c < columns; ++c)
-      sum += mix(((begin + static_cast<std::uint64_t>(c)) << 32) ^ (begin + static_cast<std::uint64_t>(c)) >> 32 ^
+      sum += mix(((begin + static_cast<std::uint64_t>(c)) << 32) ^
+                 (begin + static_cast<std::uint64_t>(c)) >> 32 ^
                  std::bit_cast<std::uint32_t>(row[c]) ^ 0x9e3779b97f4a7c15ull);
   }
   return sum;

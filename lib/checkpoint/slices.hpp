@@ -20,8 +20,10 @@ struct Tensor {
   Shape shape;       ///< logical
 };
 
-/// All tensors in one order on all ranks: units in the model's order, parameters in theirs, masters before states.
-std::vector<Tensor> all_tensors(const models::Model& model, std::span<const std::string_view> moments);
+/// All tensors in one order on all ranks: units in the model's order, parameters in theirs, masters
+/// before states.
+std::vector<Tensor> all_tensors(const models::Model& model,
+                                std::span<const std::string_view> moments);
 
 /// A rank's part of a tensor.
 struct Slice {
@@ -33,10 +35,11 @@ struct Slice {
 
 /// Calls `visit` for every part that `rank` holds.
 void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model& model,
-                    std::size_t moments, state::Store& store, const std::function<void(const Slice&)>& visit);
+                    std::size_t moments, state::Store& store,
+                    const std::function<void(const Slice&)>& visit);
 
-/// Sum over the slice's elements of a hash of (position in the logical tensor, bits), modulo 2^64: sums of all
-/// writers' slices are the tensor's checksum, whatever the grid.
+/// Sum over the slice's elements of a hash of (position in the logical tensor, bits), modulo 2^64:
+/// sums of all writers' slices are the tensor's checksum, whatever the grid.
 std::uint64_t checksum_of(const Slice& slice, const Shape& logical);
 
 }  // namespace trireme::checkpoint

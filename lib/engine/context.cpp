@@ -25,7 +25,8 @@ SegmentContext::SegmentContext(const models::Model& model, const program::Compil
   };
   for (std::size_t i = 0; i < step.reads.size(); ++i) add(step.reads[i], instruction.reads[i]);
   for (std::size_t i = 0; i < step.writes.size(); ++i) add(step.writes[i], instruction.writes[i]);
-  for (const int unit : block_->units) units_.push_back(&store.unit(unit));
+  for (const int unit : block_->units)
+    units_.push_back(unit == models::kNoUnit ? nullptr : &store.unit(unit));
 }
 
 TensorView SegmentContext::view(nn::Slot slot) const {

@@ -131,7 +131,7 @@ void Executor::Impl::resolve(std::size_t index, const program::Compiled& compile
       const program::Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
       const bool tokens = buffer.slot == static_cast<std::int32_t>(nn::Role::tokens);
       const Shape shape =
-          tokens ? Shape{placement.micro_batch, placement.sequence + 1} : Shape{placement.tokens()};
+          tokens ? Shape{2, placement.tokens()} : Shape{placement.tokens()};
       batches_[index][tokens ? 0 : 1] = TensorView(store_.at(buffer), shape, DType::i32);
     }
     return;

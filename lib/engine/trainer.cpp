@@ -111,7 +111,8 @@ void Trainer::resume(const fs::path& from) {
         "{} was trained on other token files (data fingerprint {}, found {}); restore them or "
         "start a new run folder",
         from.string(), state.data, batches_.stream().fingerprint());
-  checkpoint::load(world_, setup_.grid, setup_.model, from, optim::state_names(deck_.optimizer), store_);
+  checkpoint::load(world_, setup_.grid, setup_.model, from, optim::state_names(deck_.optimizer),
+                   store_);
   control_.restore(state.optim);
   step_ = state.step;
   tokens_ = state.tokens;
@@ -226,9 +227,9 @@ void Trainer::save() {
   state.fingerprint = deck_.fingerprint;
   state.data = batches_.stream().fingerprint();
   state.resolved_deck = deck_.resolved_json;
-  const checkpoint::Written written =
-      checkpoint::save(world_, setup_.grid, setup_.model, store_, optim::state_names(deck_.optimizer), state,
-                       checkpoints_of(deck_, folder_path_), deck_.checkpoint.keep);
+  const checkpoint::Written written = checkpoint::save(
+      world_, setup_.grid, setup_.model, store_, optim::state_names(deck_.optimizer), state,
+      checkpoints_of(deck_, folder_path_), deck_.checkpoint.keep);
   saved_step_ = step_;
   outcome_.checkpoints.push_back(written);
   if (!leads()) return;

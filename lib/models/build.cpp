@@ -79,6 +79,10 @@ class Assembly {
     block.layer = static_cast<int>(model_.blocks.size());
     for (std::size_t position = 0; position < plan->units.size(); ++position) {
       constexpr std::size_t kTied = 1;
+      if (plan->units[position].empty()) {
+        block.units.push_back(kNoUnit);
+        continue;
+      }
       if (position == kTied && tied_ >= 0) {
         block.units.push_back(tied_);
         continue;

@@ -9,6 +9,9 @@
 
 namespace trireme::models {
 
+/// In Block::units: nothing of the plan lies at this position (a tied model without learned positions).
+inline constexpr int kNoUnit = -1;
+
 struct Block {
   std::string name;  ///< "embedding", "layers.3", "head": prefix of its parameters' names
   int layer = 0;     ///< position in the model; random streams depend on it

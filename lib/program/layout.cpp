@@ -31,6 +31,7 @@ std::vector<std::int32_t> units_of_stage(const models::Model& model, const Layou
   for (std::size_t b = 0; b < model.blocks.size(); ++b)
     if (layout.stage_of_block(static_cast<std::int32_t>(b)) == stage)
       units.insert(model.blocks[b].units.begin(), model.blocks[b].units.end());
+  units.erase(models::kNoUnit);
   return {units.begin(), units.end()};
 }
 

@@ -1,0 +1,261 @@
+#include "lib/report/collect.hpp"
+
+#include "io/metrics/peak_cache.hpp"
+#include "io/version.hpp"
+#include "kernels/gemm/gemm.hpp"
+#include "lib/program/print.hpp"
+#include "lib/program/simulate.hpp"
+#include "lib/report/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+
+namespace trireme::report {
+namespace {
+
+using engine::Trainer;
+namespace fs = std::filesystem;
+
+/// Every rank's values, one behind the other in rank order, on rank 0.
+template <class T>
+std::vector<T> gather(const comm::World& world, const std::vector<T>& own) {
+  const int bytes = narrow<int>(own.size() * sizeof(T));
+  std::vector<int> sizes(static_cast<std::size_t>(world.size()));
+  MPI_Gather(&bytes, 1, MPI_INT, sizes.data(), 1, MPI_INT, 0, world.comm());
+  std::vector<int> places(sizes.size(), 0);
+  for (std::size_t i = 1; i < sizes.size(); ++i) places[i] = places[i - 1] + sizes[i - 1];
+  const std::size_t total =
+      world.rank() == 0 ? static_cast<std::size_t>(places.back() + sizes.back()) / sizeof(T) : 0;
+  std::vector<T> all(total);
+  MPI_Gatherv(own.data(), bytes, MPI_BYTE, all.data(), sizes.data(), places.data(), MPI_BYTE, 0,
+              world.comm());
+  return all;
+}
+
+/// A line "Name:   123 kB" of a file in /proc, as bytes; 0 when it is not there.
+std::int64_t proc_bytes(const char* file, std::string_view name) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(name)) return std::stoll(line.substr(name.size())) * 1024;
+  return 0;
+}
+
+void add_memory(RunReport& report, const comm::World& world, Trainer& trainer) {
+  struct Row {
+    std::int32_t purpose;
+    std::int64_t planned;
+  };
+  std::vector<Row> own;
+  std::int64_t arena = trainer.store().arena().bytes();
+  for (const state::MemoryRow& row : trainer.store().memory())
+    own.push_back({static_cast<std::int32_t>(row.purpose), row.planned});
+  constexpr std::int32_t kArena = -1;
+  own.push_back({kArena, arena});
+  const std::vector<std::int64_t> resident =
+      gather(world, std::vector<std::int64_t>{proc_bytes("/proc/self/status", "VmHWM:"),
+                                              proc_bytes("/proc/self/smaps_rollup", "Pss:")});
+  const std::vector<Row> all = gather(world, own);
+  int rank = 0;
+  for (const Row& row : all) {
+    if (row.purpose != kArena) {
+      const auto name = std::string(program::name_of(static_cast<program::Purpose>(row.purpose)));
+      report.memory.push_back({rank, "host", name, row.planned, row.planned});
+      continue;
+    }
+    const auto r = static_cast<std::size_t>(rank);
+    report.memory.push_back(
+        {rank, "host", "process (PSS), planned: arena", row.planned, resident[2 * r + 1]});
+    report.peak_rss.push_back(resident[2 * r]);
+    ++rank;
+  }
+}
+
+void add_regions(RunReport& report, const comm::World& world, const Trainer& trainer) {
+  const engine::RegionTotals& totals = trainer.regions();
+  const double steps = static_cast<double>(std::max<std::int64_t>(1, totals.steps));
+  std::array<double, engine::kRegions> mean{};
+  std::array<std::int64_t, engine::kRegions> calls{};
+  for (std::size_t r = 0; r < engine::kRegions; ++r) {
+    mean[r] = totals.seconds[r] / steps;
+    calls[r] = totals.calls[r] / std::max<std::int64_t>(1, totals.steps);
+  }
+  std::array<double, engine::kRegions> low{}, high{}, sum{};
+  std::array<std::int64_t, engine::kRegions> most{};
+  constexpr int n = static_cast<int>(engine::kRegions);
+  MPI_Reduce(mean.data(), low.data(), n, MPI_DOUBLE, MPI_MIN, 0, world.comm());
+  MPI_Reduce(mean.data(), high.data(), n, MPI_DOUBLE, MPI_MAX, 0, world.comm());
+  MPI_Reduce(mean.data(), sum.data(), n, MPI_DOUBLE, MPI_SUM, 0, world.comm());
+  MPI_Reduce(calls.data(), most.data(), n, MPI_INT64_T, MPI_MAX, 0, world.comm());
+  for (std::size_t r = 0; r < engine::kRegions; ++r)
+    if (high[r] > 0)
+      report.regions.push_back({std::string(engine::name_of(static_cast<engine::Region>(r))),
+                                most[r], low[r], sum[r] / world.size(), high[r]});
+}
+
+void add_traffic(RunReport& report, const comm::World& world, const Trainer& trainer) {
+  struct Cell {
+    double bytes = 0, calls = 0, seconds = 0, ranks = 0;
+  };
+  constexpr std::size_t kCells = static_cast<std::size_t>(comm::kGroupKinds * comm::kOperations);
+  std::vector<Cell> own(kCells);
+  for (int g = 0; g < comm::kGroupKinds; ++g) {
+    const comm::Communicator& communicator =
+        trainer.communicators()[static_cast<comm::GroupKind>(g)];
+    for (int o = 0; o < comm::kOperations; ++o) {
+      const comm::OperationTraffic& traffic =
+          communicator.traffic()[static_cast<comm::Operation>(o)];
+      if (traffic.calls == 0) continue;
+      own[static_cast<std::size_t>(g * comm::kOperations + o)] = {
+          static_cast<double>(traffic.payload_bytes), static_cast<double>(traffic.calls),
+          traffic.seconds, 1};
+    }
+  }
+  std::vector<Cell> sum(kCells);
+  MPI_Reduce(own.data(), sum.data(), static_cast<int>(4 * kCells), MPI_DOUBLE, MPI_SUM, 0,
+             world.comm());
+  for (std::size_t i = 0; i < kCells; ++i) {
+    if (sum[i].calls == 0) continue;
+    const auto group = static_cast<comm::GroupKind>(i / comm::kOperations);
+    const auto op = static_cast<comm::Operation>(i % comm::kOperations);
+    report.comm.push_back({std::string(comm::name_of(op)), std::string(comm::name_of(group)),
+                           static_cast<std::int64_t>(sum[i].bytes),
+                           static_cast<std::int64_t>(sum[i].calls),
+                           sum[i].seconds / std::max(1.0, sum[i].ranks)});
+  }
+}
+
+void add_io(RunReport& report, const comm::World& world, const Trainer& trainer,
+            const engine::Outcome& outcome) {
+  const std::array<std::int64_t, 3> own{trainer.reads().bytes, trainer.reads().calls,
+                                        trainer.reads().nanoseconds};
+  std::array<std::int64_t, 3> sum{};
+  MPI_Reduce(own.data(), sum.data(), 3, MPI_INT64_T, MPI_SUM, 0, world.comm());
+  report.io.push_back({"read", "tokens", sum[0], sum[1], 1e-9 * static_cast<double>(sum[2])});
+  Io written{"write", "checkpoint", 0, 0, 0};
+  for (const checkpoint::Written& checkpoint : outcome.checkpoints) {
+    written.bytes += checkpoint.bytes;
+    written.calls += 1;
+    written.seconds += checkpoint.seconds;
+  }
+  if (written.calls > 0) report.io.push_back(written);
+}
+
+/// Region-like kind of an instruction for the Gantt picture.
+std::string kind_of(const program::Instruction& i) {
+  if (i.kind == program::Kind::segment) return std::string(program::name_of(i.pass));
+  if (i.kind == program::Kind::all_reduce && i.unit >= 0) return "reduce";
+  return std::string(program::name_of(i.kind));
+}
+
+/// The last step of the run, lane by lane. Labels come from rank 0's copy of the programs.
+void add_timeline(RunReport& report, const comm::World& world, Trainer& trainer) {
+  const std::vector<int> shown = timeline_ranks(world.size());
+  const bool own_shown = std::find(shown.begin(), shown.end(), world.rank()) != shown.end();
+  std::vector<double> own;
+  if (own_shown) {
+    own.push_back(trainer.executor().started());
+    for (const engine::Interval& interval : trainer.executor().intervals())
+      own.insert(own.end(), {interval.start, interval.end});
+  }
+  const std::vector<double> all = gather(world, own);
+  if (world.rank() != 0) return;
+  const engine::Setup& setup = trainer.setup();
+  double zero = all.empty() ? 0 : all[0];
+  std::vector<std::size_t> begins;
+  std::size_t next = 0;
+  for (const int rank : shown) {
+    const auto stage = static_cast<std::size_t>(setup.grid.coordinates(rank).pipeline);
+    begins.push_back(next);
+    zero = std::min(zero, all[next]);
+    next += 1 + 2 * setup.training.stages[stage].instructions.size();
+  }
+  for (std::size_t k = 0; k < shown.size(); ++k) {
+    const auto stage = static_cast<std::size_t>(setup.grid.coordinates(shown[k]).pipeline);
+    const auto& list = setup.training.stages[stage].instructions;
+    const double shift = all[begins[k]] - zero;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const double* times = all.data() + begins[k] + 1 + 2 * i;
+      report.timeline.spans.push_back({shown[k], std::string(program::name_of(list[i].lane)),
+                                       kind_of(list[i]), program::describe(setup.model, list[i]),
+                                       shift + times[0], shift + times[1]});
+    }
+  }
+}
+
+void add_run(RunReport& report, const comm::World& world, const Runtime& runtime,
+             const Trainer& trainer, const engine::Outcome& outcome) {
+  const engine::Setup& setup = trainer.setup();
+  const deck::Deck& deck = setup.deck;
+  report.version = io::version();
+  report.git = io::commit();
+  report.title = deck.path.filename().string();
+  report.grid = {setup.grid.data(),
+                 setup.grid.tensor(),
+                 setup.grid.pipeline(),
+                 static_cast<int>(deck.parallel.virtual_stages),
+                 static_cast<int>(deck.batch.accumulation),
+                 std::string(deck::name_of(deck.parallel.schedule)),
+                 setup.model.placement.sequence_parallel};
+  report.world_size = world.size();
+  report.nodes = world.nodes();
+  report.device = deck.run.device;
+  report.dtype = name_of(deck.precision.compute);
+  report.model.family = deck::name_of(deck.model.family);
+  report.model.parameters = setup.model.parameters;
+  report.model.flops_per_token = setup.flops_per_token();
+  report.model.layers = deck.model.layers;
+  report.model.width = deck.model.hidden;
+  report.model.heads = deck.model.heads;
+  report.model.context = deck.model.context;
+  report.model.vocabulary = deck.model.vocabulary;
+  report.model.batch_tokens = setup.tokens_per_step();
+  report.peak = {trainer.peak().flops, trainer.peak().source};
+  report.deck = deck.resolved_json;
+  report.warnings = outcome.warnings;
+  report.exit = {outcome.reason, static_cast<int>(outcome.code)};
+  report.loss.validation = outcome.validation_loss;
+  for (const checkpoint::Written& c : outcome.checkpoints)
+    report.checkpoints.push_back({outcome.last_step,
+                                  c.path.lexically_relative(trainer.folder()).string(), c.bytes,
+                                  c.seconds});
+  if (const auto& band = deck.report.expected_validation_loss)
+    report.expect = judge("validation_loss", band->low, band->high, outcome.validation_loss);
+  const io::PeakKey machine = io::this_machine();
+  report.environment.host = machine.host;
+  report.environment.cpu = machine.cpu;
+  report.environment.isa = product_isa();
+  report.environment.threads = runtime.threads();
+  report.environment.compiler = fmt::format("GCC {}", __VERSION__);
+  report.environment.libraries["products"] = kernels::gemm_path(deck.precision.compute);
+  report.environment.libraries["runtime"] = runtime.describe();
+  report.environment.finished = io::utc_now();
+}
+
+}  // namespace
+
+RunReport collect(const comm::World& world, const Runtime& runtime, Trainer& trainer,
+                  const engine::Outcome& outcome, const std::string& app,
+                  const std::string& command) {
+  RunReport report;
+  report.app = app;
+  report.command = command;
+  add_run(report, world, runtime, trainer, outcome);
+  add_memory(report, world, trainer);
+  add_regions(report, world, trainer);
+  add_traffic(report, world, trainer);
+  add_io(report, world, trainer, outcome);
+  report.timeline.step = outcome.last_step;
+  if (trainer.setup().deck.report.timeline && outcome.last_step >= outcome.first_step)
+    add_timeline(report, world, trainer);
+  if (world.rank() != 0) return report;
+  fill_from_log(report, io::read_log(trainer.folder() / io::kLogName), outcome.first_step);
+  program::Rates rates;
+  rates.flops_per_second = trainer.peak().flops / world.size();
+  report.bubble.predicted = program::simulate(trainer.setup().training, rates).bubble;
+  report.bubble.measured = measured_bubble(report.timeline);
+  return report;
+}
+
+}  // namespace trireme::report
