@@ -36,26 +36,20 @@ class DropoutStream {
         threshold_(static_cast<std::uint32_t>(key.probability * 0x1p24f)) {}
 
   /// Whether element `index` stays.
-  bool keep(std::int64_t index) const { return keeps(words(index / 4)[index % 4]); }
+  bool keep(std::int64_t index) const {
+    return keeps(philox_(counter_of(index / 4))[static_cast<std::size_t>(index % 4)]);
+  }
 
   /// factors[i] = scale where element begin + i stays, else 0, for i in [0, count).
-  void factors(std::int64_t begin, std::int64_t count, float scale, float* out) const {
-    for (std::int64_t i = 0; i < count;) {
-      const std::int64_t group = (begin + i) / 4;
-      const auto word = words(group);
-      const std::int64_t stop = std::min(count, 4 * (group + 1) - begin);
-      for (; i < stop; ++i)
-        out[i] = keeps(word[static_cast<std::size_t>((begin + i) % 4)]) ? scale : 0.0f;
-    }
-  }
+  void factors(std::int64_t begin, std::int64_t count, float scale, float* out) const;
 
  private:
   bool keeps(std::uint32_t word) const { return (word >> 8) >= threshold_; }
   /// Counter: 40 bits of element group, 24 of place, 32 of sample, 32 of step.
-  std::array<std::uint32_t, 4> words(std::int64_t group) const {
+  std::array<std::uint32_t, 4> counter_of(std::int64_t group) const {
     const auto g = static_cast<std::uint64_t>(group);
-    return philox_({static_cast<std::uint32_t>(g),
-                    static_cast<std::uint32_t>(g >> 32) | (place_ << 8), high_, low_});
+    return {static_cast<std::uint32_t>(g), static_cast<std::uint32_t>(g >> 32) | (place_ << 8),
+            high_, low_};
   }
 
   Philox philox_;
