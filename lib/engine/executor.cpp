@@ -130,8 +130,7 @@ void Executor::Impl::resolve(std::size_t index, const program::Compiled& compile
     for (const program::BufferId id : instruction.writes) {
       const program::Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
       const bool tokens = buffer.slot == static_cast<std::int32_t>(nn::Role::tokens);
-      const Shape shape =
-          tokens ? Shape{2, placement.tokens()} : Shape{placement.tokens()};
+      const Shape shape = tokens ? Shape{2, placement.tokens()} : Shape{placement.tokens()};
       batches_[index][tokens ? 0 : 1] = TensorView(store_.at(buffer), shape, DType::i32);
     }
     return;

@@ -5,8 +5,21 @@
 #include "lib/engine/agree.hpp"
 
 #include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
 
 namespace trireme::engine {
+namespace {
+
+/// Cores that this process may run on.
+int cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+}  // namespace
 
 PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Runtime& runtime) {
   if (deck.report.peak_flops)
@@ -33,11 +46,14 @@ PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Run
     }
   }
   if (broadcast_number(world, peak > 0) == 0) {
+    // Ranks may outnumber cores: only as many as find a core each measure, the others keep still.
+    const int busy = std::max(1, cores() / runtime.threads());
     world.barrier();
-    peak = sum_over_ranks(world, kernels::measure_gemm_peak(dtype, kSeconds));
+    const bool measures = world.node_rank() < busy;
+    peak = sum_over_ranks(world, measures ? kernels::measure_gemm_peak(dtype, kSeconds) : 0.0);
     if (world.rank() == 0) {
       io::cached_peak(key, [&] { return peak; });
-      source = fmt::format("{}, measured at start on {} ranks at once", key.library, world.size());
+      source = fmt::format("{}, measured at start, all cores of a node at once", key.library);
     }
   }
   MPI_Bcast(&peak, 1, MPI_DOUBLE, 0, world.comm());

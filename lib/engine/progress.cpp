@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace trireme::engine {
 namespace {
@@ -16,11 +18,16 @@ std::string duration_text(double seconds) {
   return fmt::format("{}s", s);
 }
 
+bool on_terminal() {
+  if (const char* wish = std::getenv("TRIREME_PROGRESS")) return std::string_view(wish) == "live";
+  return isatty(STDOUT_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+}
+
 }  // namespace
 
 Progress::Progress(bool speaks, std::int64_t total_steps, std::int64_t every)
     : speaks_(speaks),
-      terminal_(isatty(STDOUT_FILENO) == 1),
+      terminal_(on_terminal()),
       total_(total_steps),
       every_(std::max<std::int64_t>(1, every)) {}
 

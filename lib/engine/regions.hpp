@@ -41,6 +41,8 @@ class RegionMeter {
   RegionMeter(const models::Model& model, const std::vector<program::Instruction>& list);
   void add(const std::vector<Interval>& intervals, double step_seconds);
   const RegionTotals& totals() const { return totals_; }
+  /// Forgets what was added: the first step of a process warms up and is left out of averages.
+  void restart() { totals_ = {}; }
 
  private:
   Region waited_for(std::size_t instruction, const std::vector<Interval>& intervals) const;

@@ -146,6 +146,7 @@ bool Trainer::train_step() {
 
   const StepResult result = training_.run(input);
   if (!std::isfinite(result.loss_sum)) explain_nonfinite(input, result.loss_sum);
+  if (made == 2) meter_.restart();
   meter_.add(training_.intervals(), training_.seconds());
   ++step_;
   tokens_ += setup_.tokens_per_step();
@@ -280,6 +281,8 @@ Outcome Trainer::finish() {
   const bool reached = step_ >= deck_.run.max_steps;
   if (reached) evaluate();
   if (!reached || deck_.checkpoint.at_end) save();
+  outcome_.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
   outcome_.last_step = step_;
   outcome_.tokens = tokens_;
   outcome_.code = reached ? Exit::kOk : Exit::kStopped;

@@ -39,6 +39,7 @@ struct Outcome {
   std::int64_t first_step = 1;  ///< of this process
   std::int64_t last_step = 0;
   std::int64_t tokens = 0;
+  double seconds = io::kUnknown;  ///< of this process so far
   double validation_loss = io::kUnknown;
   std::vector<checkpoint::Written> checkpoints;
   std::vector<std::string> warnings;

@@ -215,6 +215,7 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.deck = deck.resolved_json;
   report.warnings = outcome.warnings;
   report.exit = {outcome.reason, static_cast<int>(outcome.code)};
+  report.seconds = outcome.seconds;
   report.loss.validation = outcome.validation_loss;
   for (const checkpoint::Written& c : outcome.checkpoints)
     report.checkpoints.push_back({outcome.last_step,
