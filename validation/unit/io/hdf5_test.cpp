@@ -54,7 +54,7 @@ TEST(Hdf5File, KeepsAttributesOfEveryKind) {
   EXPECT_TRUE(file.exists("/deep/down/data"));
   EXPECT_TRUE(file.exists("/"));
   EXPECT_FALSE(file.exists("/deep/up/data"));
-  const std::string text = error_text<Error>([&] { file.int_attribute("/", "steps"); });
+  const std::string text = error_text([&] { file.int_attribute("/", "steps"); });
   EXPECT_NE(text.find("expected an attribute 'steps'"), std::string::npos) << text;
 }
 
@@ -96,7 +96,7 @@ TEST(Hdf5File, RanksWriteBoxesAndReadOthersBack) {
       file.write("/x", {{mine.begin, 0, 0}, {mine.size(), shape[1], shape[2]}}, part.data(),
                  DType::f32, Transfer::collective);
       if (checked && ranks() > 1) {
-        const std::string text = error_text<Error>([&] {
+        const std::string text = error_text([&] {
           file.write("/x", {{0, 0, 0}, {1, 1, 1}}, part.data(), DType::f32);
         });
         EXPECT_NE(text.find("use Transfer::collective"), std::string::npos) << text;
@@ -136,7 +136,7 @@ TEST(Hdf5File, GrowsByAppending) {
 TEST(Hdf5File, NamesWhatIsWrong) {
   const TestFolder folder;
   const auto open = [&](const std::string& name) {
-    return error_text<Error>([&] { Hdf5File(folder / name, Mode::read); });
+    return error_text([&] { Hdf5File(folder / name, Mode::read); });
   };
   EXPECT_NE(open("absent.h5").find("found nothing there"), std::string::npos) << open("absent.h5");
   test::write_whole(folder / "text.h5", "not an HDF5 file");
@@ -146,11 +146,11 @@ TEST(Hdf5File, NamesWhatIsWrong) {
   file.create_dataset("/x", DType::f32, {4});
   float value = 0;
   const auto outside = [&] { file.read("/x", {{3}, {2}}, &value, DType::f32); };
-  EXPECT_NE(error_text<Error>(outside).find("does not lie inside [4]"), std::string::npos);
+  EXPECT_NE(error_text(outside).find("does not lie inside [4]"), std::string::npos);
   const auto missing = [&] { file.read("/y", {{0}, {1}}, &value, DType::f32); };
-  EXPECT_NE(error_text<Error>(missing).find("HDF5: H5"), std::string::npos);
+  EXPECT_NE(error_text(missing).find("HDF5: H5"), std::string::npos);
   const auto again = [&] { file.create_dataset("/x", DType::f32, {4}); };
-  EXPECT_NE(error_text<Error>(again).find("x.h5': '/x': HDF5: "), std::string::npos);
+  EXPECT_NE(error_text(again).find("x.h5': '/x': HDF5: "), std::string::npos);
   file.close();
 
   std::string bytes = test::read_whole(folder / "x.h5");
@@ -176,7 +176,7 @@ TEST(Hdf5File, NoticesAFlippedByteInCheckedChunks) {
   const Hdf5File file(path, Mode::read);
   std::vector<std::uint32_t> back(64);
   const auto read = [&] { file.read("/x", {{0}, {64}}, back.data(), DType::u32); };
-  const std::string text = error_text<Error>(read);
+  const std::string text = error_text(read);
   EXPECT_NE(text.find("checksum"), std::string::npos) << text;
 }
 

@@ -205,7 +205,7 @@ TEST(SampleStream, NamesImpossibleSplits) {
   const TestFolder folder;
   const auto source = counting(folder / "a.h5", 100, 50);
   const auto make = [&](std::int64_t sequence, double fraction, double weight = 0) {
-    return error_text<Error>([&] {
+    return error_text([&] {
       SampleStream({{source, weight}}, {},
                    {.sequence = sequence, .seed = 1, .validation_fraction = fraction});
     });
@@ -218,7 +218,7 @@ TEST(SampleStream, NamesImpossibleSplits) {
   EXPECT_NE(make(50, 0.3).find("has 50 tokens to train on"), std::string::npos);
   EXPECT_NE(make(8, 0, -1).find("expected a weight above 0, found -1"), std::string::npos);
   const auto short_tail = counting(folder / "b.h5", 100, 4);
-  const auto text = error_text<Error>([&] {
+  const auto text = error_text([&] {
     SampleStream({{short_tail, 0}}, {}, {.sequence = 8, .seed = 1, .validation_fraction = 0.01});
   });
   EXPECT_NE(text.find("hold no sample of 9 tokens"), std::string::npos) << text;

@@ -1,6 +1,7 @@
 #pragma once
 // A folder for one test program's files, gone at its end.
 
+#include "kernels/base/error.hpp"
 #include "trireme_paths.hpp"
 
 #include <mpi.h>
@@ -54,11 +55,11 @@ inline void write_whole(const std::string& path, const std::string& bytes) {
 }
 
 /// The text of the Error that `action` throws; "" when it throws none.
-template <class ErrorType, class Action>
+template <class Action>
 std::string error_text(const Action& action) {
   try {
     action();
-  } catch (const ErrorType& error) {
+  } catch (const Error& error) {
     return error.text();
   }
   return "";

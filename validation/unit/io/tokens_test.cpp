@@ -153,14 +153,13 @@ TEST(TokenSource, NamesIdsOutsideTheVocabulary) {
   const auto source = open_tokens(folder / "l.bin", 900);
   std::vector<std::uint32_t> part(100);
   source->read(400, part);  // the wrong one lies just behind
-  const std::string text = error_text<Error>([&] { source->read(450, part); });
+  const std::string text = error_text([&] { source->read(450, part); });
   EXPECT_NE(text.find("l.bin': expected ids below 900, found 999 at token 500"), std::string::npos)
       << text;
 
   write_shard(folder / "t.h5", std::vector<std::uint32_t>(10, 1), 8192);
   const auto smaller = [&] { open_tokens(folder / "t.h5", 8000); };
-  EXPECT_NE(error_text<Error>(smaller).find("vocabulary of 8192, the model has 8000"),
-            std::string::npos);
+  EXPECT_NE(error_text(smaller).find("vocabulary of 8192, the model has 8000"), std::string::npos);
   TokenWriter writer(folder / "w.h5", {.vocabulary_size = 4});
   const std::vector<std::uint32_t> four{4};
   EXPECT_THROW(writer.append(four), Error);
@@ -226,7 +225,7 @@ TEST(TokenSource, AFlippedByteFailsTheChecksum) {
   ASSERT_NE(at, std::string::npos);
   bytes[at] = '\x35';
   test::write_whole(folder / "t.h5", bytes);
-  const std::string text = error_text<Error>([&] { open_tokens(folder / "t.h5")->verify(); });
+  const std::string text = error_text([&] { open_tokens(folder / "t.h5")->verify(); });
   EXPECT_NE(text.find("is damaged: expected checksum"), std::string::npos) << text;
 }
 
@@ -239,8 +238,7 @@ TEST(TokenWriter, LeavesNothingBehindWhenItIsNotFinished) {
   EXPECT_FALSE(std::filesystem::exists(folder / "t.h5"));
   EXPECT_FALSE(std::filesystem::exists(folder / "t.h5.part"));
   TokenWriter writer(folder / "e.h5", {.vocabulary_size = 10});
-  EXPECT_NE(error_text<Error>([&] { writer.finish(); }).find("the input held no text"),
-            std::string::npos);
+  EXPECT_NE(error_text([&] { writer.finish(); }).find("the input held no text"), std::string::npos);
 }
 
 }  // namespace
