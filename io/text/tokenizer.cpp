@@ -1,6 +1,6 @@
 #include "io/text/tokenizer.hpp"
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 #include "kernels/base/error.hpp"
 
 #include <algorithm>

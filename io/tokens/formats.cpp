@@ -75,10 +75,10 @@ std::unique_ptr<DocumentIndex> mapped_documents(const FileBytes& file, std::int6
 TokenSource::Layout read_shard_layout(const FileBytes& bytes) {
   const Hdf5File file(bytes.path(), Hdf5File::Mode::read);
   check(
-      file.has_attribute("/", "format") && file.string_attribute("/", "format") == "trireme-tokens",
+      file.has_attribute("/", "format") && file.string_attribute("/", "format") == "trireme/tokens",
       Exit::kFile,
       "'{}' is an HDF5 file but no token shard: expected the attribute format = "
-      "\"trireme-tokens\"; make one with trireme-data tokenize",
+      "\"trireme/tokens\"; make one with trireme-data tokenize",
       bytes.path());
   const std::int64_t version = file.int_attribute("/", "format_version");
   check(version == 1, Exit::kFile,

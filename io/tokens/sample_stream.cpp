@@ -1,6 +1,6 @@
 #include "io/tokens/sample_stream.hpp"
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 #include "io/tokens/permutation.hpp"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 #include "io/tokens/source.hpp"
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -70,7 +70,7 @@ void TokenWriter::finish() {
   const std::int64_t count = documents() + 1;
   file_.create_dataset("/documents", DType::i64, {count});
   file_.write("/documents", {{0}, {count}}, boundaries_.data(), DType::i64);
-  file_.set_attribute("/", "format", "trireme-tokens");
+  file_.set_attribute("/", "format", "trireme/tokens");
   file_.set_attribute("/", "format_version", 1);
   file_.set_attribute("/", "tokenizer_hash", provenance_.tokenizer_hash);
   file_.set_attribute("/", "sources", provenance_.sources);

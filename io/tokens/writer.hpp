@@ -3,9 +3,9 @@
 //
 // Layout of a shard: /tokens u16 or u32 [tokens], /documents i64 [documents + 1] (first token of
 // each document, then the number of tokens), and the attributes of Provenance on "/" with format =
-// "trireme-tokens" and format_version = 1. Only the boundaries (8 bytes a document) stay in memory.
+// "trireme/tokens" and format_version = 1. Only the boundaries (8 bytes a document) stay in memory.
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
 #include "io/tokens/source.hpp"
 

@@ -1,6 +1,6 @@
 // HDF5 files: what is written is read back, by any number of ranks; damage is noticed and named.
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
 #include "kernels/base/checked.hpp"
 #include "validation/unit/io/test_files.hpp"

@@ -207,7 +207,7 @@ TEST(TokenSource, NamesMissingEmptyTruncatedAndForeignFiles) {
   expect("other.h5", "is an HDF5 file but no token shard");
   {
     Hdf5File floats(folder / "floats.h5", Hdf5File::Mode::create);
-    floats.set_attribute("/", "format", "trireme-tokens");
+    floats.set_attribute("/", "format", "trireme/tokens");
     floats.set_attribute("/", "format_version", 1);
     floats.create_dataset("/tokens", DType::f32, {4});
     floats.close();

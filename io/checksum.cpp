@@ -1,4 +1,4 @@
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 
 #include "kernels/base/error.hpp"
 
