@@ -65,8 +65,8 @@ void add_memory(RunReport& report, const comm::World& world, Trainer& trainer) {
       continue;
     }
     const auto r = static_cast<std::size_t>(rank);
-    report.memory.push_back(
-        {rank, "host", "process (PSS), planned: arena", row.planned, resident[2 * r + 1]});
+    const std::int64_t outside = std::max<std::int64_t>(0, resident[2 * r + 1] - row.planned);
+    report.memory.push_back({rank, "host", "program, libraries, MPI", 0, outside});
     report.peak_rss.push_back(resident[2 * r]);
     ++rank;
   }
