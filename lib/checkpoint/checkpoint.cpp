@@ -4,6 +4,7 @@
 #include "io/hdf5/file.hpp"
 #include "lib/checkpoint/folder.hpp"
 #include "lib/checkpoint/slices.hpp"
+#include "lib/comm/on_all_ranks.hpp"
 
 #include <chrono>
 
@@ -11,31 +12,6 @@ namespace trireme::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Runs `work`, which must not communicate, on every rank; an error of any rank becomes one of all.
-template <class Work>
-void on_all(const comm::World& world, const Work& work) {
-  std::string problem;
-  Exit code = Exit::kOk;
-  try {
-    work();
-  } catch (const Error& error) {
-    problem = error.text();
-    code = error.code();
-  }
-  // The lowest rank with an error speaks for all.
-  int failed = problem.empty() ? world.size() : world.rank();
-  int first = 0;
-  MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, world.comm());
-  if (first == world.size()) return;
-  int size = static_cast<int>(problem.size());
-  int number = static_cast<int>(code);
-  MPI_Bcast(&size, 1, MPI_INT, first, world.comm());
-  MPI_Bcast(&number, 1, MPI_INT, first, world.comm());
-  problem.resize(static_cast<std::size_t>(size));
-  MPI_Bcast(problem.data(), size, MPI_CHAR, first, world.comm());
-  fail(static_cast<Exit>(number), "{}", problem);
-}
 
 std::int64_t bytes_of(const std::vector<Tensor>& tensors) {
   std::int64_t elements = 0;
@@ -76,7 +52,7 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
   const std::vector<Tensor> tensors = all_tensors(model, moments);
   const fs::path path = folder_of_step(folder, run.step);
   const std::int64_t bytes = bytes_of(tensors);
-  on_all(world, [&] {
+  comm::on_all_ranks(world, [&] {
     if (world.rank() != 0) return;
     std::error_code problem;
     fs::create_directories(path, problem);
@@ -87,7 +63,7 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
 
   io::Hdf5File file((path / kStateName).string(), io::Hdf5File::Mode::replace, world.comm());
   for (const Tensor& tensor : tensors) file.create_dataset(tensor.name, DType::f32, tensor.shape);
-  on_all(world, [&] {
+  comm::on_all_ranks(world, [&] {
     for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
       if (slice.writes)
         file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
@@ -97,7 +73,7 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
 
   const std::vector<std::uint64_t> sums =
       checksums(world, grid, model, moments.size(), store, tensors);
-  on_all(world, [&] {
+  comm::on_all_ranks(world, [&] {
     if (world.rank() != 0) return;
     Marker marker{run, {}};
     for (std::size_t i = 0; i < tensors.size(); ++i) marker.checksums[tensors[i].name] = sums[i];
@@ -114,7 +90,7 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
           state::Store& store) {
   const std::vector<Tensor> tensors = all_tensors(model, moments);
   Marker marker;
-  on_all(world, [&] {
+  comm::on_all_ranks(world, [&] {
     marker = read_marker(checkpoint);
     const io::Hdf5File file((checkpoint / kStateName).string(), io::Hdf5File::Mode::read);
     check_tensors(file, tensors);

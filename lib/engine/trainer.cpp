@@ -1,5 +1,6 @@
 #include "lib/engine/trainer.hpp"
 
+#include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/agree.hpp"
 #include "lib/program/print.hpp"
 
@@ -30,6 +31,15 @@ fs::path checkpoints_of(const deck::Deck& deck, const fs::path& folder) {
   return deck.checkpoint.path.empty() ? folder / "checkpoints" : deck.checkpoint.path;
 }
 
+/// On rank 0, and an error of rank 0 on all.
+std::unique_ptr<RunFolder> open_folder(const comm::World& world, const TrainOptions& options) {
+  std::unique_ptr<RunFolder> folder;
+  comm::on_all_ranks(world, [&] {
+    if (world.rank() == 0) folder = std::make_unique<RunFolder>(options.run_folder, options.resume);
+  });
+  return folder;
+}
+
 bool due(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
@@ -41,7 +51,7 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
       deck_(setup.deck),
       options_(options),
       folder_path_(options.run_folder),
-      folder_(leads() ? std::make_unique<RunFolder>(options.run_folder, options.resume) : nullptr),
+      folder_(open_folder(world, options)),
       stop_(limits_of(setup.deck, options), began_),
       place_{setup.grid, setup.grid.coordinates(world.rank())},
       peak_(peak_flops(world, setup.deck, runtime)),

@@ -1,0 +1,31 @@
+#include "lib/comm/on_all_ranks.hpp"
+
+#include "kernels/base/error.hpp"
+
+#include <string>
+
+namespace trireme::comm {
+
+void on_all_ranks(const World& world, const std::function<void()>& work) {
+  std::string problem;
+  Exit code = Exit::kOk;
+  try {
+    work();
+  } catch (const Error& error) {
+    problem = error.text();
+    code = error.code();
+  }
+  int failed = code == Exit::kOk ? world.size() : world.rank();
+  int first = 0;
+  MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, world.comm());
+  if (first == world.size()) return;
+  int size = static_cast<int>(problem.size());
+  int number = static_cast<int>(code);
+  MPI_Bcast(&size, 1, MPI_INT, first, world.comm());
+  MPI_Bcast(&number, 1, MPI_INT, first, world.comm());
+  problem.resize(static_cast<std::size_t>(size));
+  MPI_Bcast(problem.data(), size, MPI_CHAR, first, world.comm());
+  fail(static_cast<Exit>(number), "{}", problem);
+}
+
+}  // namespace trireme::comm

@@ -1,0 +1,15 @@
+#pragma once
+// Work that may fail on one rank and must then fail on all, so that nobody waits for the one that
+// left.
+
+#include "lib/comm/world.hpp"
+
+#include <functional>
+
+namespace trireme::comm {
+
+/// Runs `work`, which must not communicate, on every rank. When it throws an Error on any of them,
+/// all throw the error of the lowest one. Collective.
+void on_all_ranks(const World& world, const std::function<void()>& work);
+
+}  // namespace trireme::comm
