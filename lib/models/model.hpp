@@ -9,7 +9,8 @@
 
 namespace trireme::models {
 
-/// In Block::units: nothing of the plan lies at this position (a tied model without learned positions).
+/// In Block::units: nothing of the plan lies at this position (a tied model without learned
+/// positions).
 inline constexpr int kNoUnit = -1;
 
 struct Block {
