@@ -31,8 +31,8 @@ class BackwardHead {
         first_row_(sample * call.shape.seq),
         width_(call.shape.head_dim),
         dropout_(call.options.dropout, sample) {
-    k_ = head_rows<const T>(call.k, first_row_, kv_head, width_);
-    v_ = head_rows<const T>(call.v, first_row_, kv_head, width_);
+    k_ = copied_head(call.k);
+    v_ = copied_head(call.v);
     dk_ = {frame_.take<float>(call.shape.seq * width_), width_};
     dv_ = {frame_.take<float>(call.shape.seq * width_), width_};
     dq_ = {frame_.take<float>(kQueryRows * width_), width_};
@@ -45,10 +45,8 @@ class BackwardHead {
       probability_operand_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
       dscore_operand_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
     }
-    q_copy_ = take_copy<C, T>(frame_, kQueryRows * width_);
-    dout_copy_ = take_copy<C, T>(frame_, kQueryRows * width_);
-    k_copy_ = take_copy<C, T>(frame_, kKeyColumns * width_);
-    v_copy_ = take_copy<C, T>(frame_, kKeyColumns * width_);
+    q_copy_ = frame_.take<C>(kQueryRows * width_);
+    dout_copy_ = frame_.take<C>(kQueryRows * width_);
   }
 
   void run() {
@@ -64,6 +62,13 @@ class BackwardHead {
   }
 
  private:
+  /// All keys or values of the kv head: every query block reads them.
+  Rows<const C> copied_head(const TensorView& view) {
+    const std::int64_t seq = call_.shape.seq;
+    return copied<C>(head_rows<const T>(view, first_row_, kv_head_, width_), seq, width_,
+                     frame_.take<C>(seq * width_));
+  }
+
   void query_block(std::int64_t head, const QueryBlock& block) {
     const std::int64_t row = first_row_ + block.begin;
     const auto q_rows = head_rows<const T>(call_.q, row, head, width_);
@@ -76,8 +81,8 @@ class BackwardHead {
         return static_cast<float>(d[c]) * static_cast<float>(o[c]);
       });
     }
-    const auto q = operand<C>(q_rows, block.rows(), width_, q_copy_);
-    const auto dout = operand<C>(dout_rows, block.rows(), width_, dout_copy_);
+    const auto q = copied<C>(q_rows, block.rows(), width_, q_copy_);
+    const auto dout = copied<C>(dout_rows, block.rows(), width_, dout_copy_);
     for (std::int64_t key = block.first_key; key < block.end; key += kKeyColumns)
       tile(head, block, key, std::min(kKeyColumns, block.end - key), q, dout);
 
@@ -88,11 +93,9 @@ class BackwardHead {
   void tile(std::int64_t head, const QueryBlock& block, std::int64_t key, std::int64_t keys,
             Rows<const C> q, Rows<const C> dout) {
     const std::int64_t rows = block.rows();
-    const auto k = operand<C>(k_.from(key), keys, width_, k_copy_);
-    const auto v = operand<C>(v_.from(key), keys, width_, v_copy_);
     const TileForm to_scores{.m = rows, .n = keys, .k = width_, .transpose_b = true};
-    multiply<C>(to_scores, q, k, scores_);
-    multiply<C>(to_scores, dout, v, dscores_);
+    multiply<C>(to_scores, q, k_.from(key), scores_);
+    multiply<C>(to_scores, dout, v_.from(key), dscores_);
     for (std::int64_t r = 0; r < rows; ++r) softmax_row(head, block, r, key, keys);
     const Rows<const C> p{probability_operand_.data, kKeyColumns};
     const Rows<const C> ds{dscore_operand_.data, kKeyColumns};
@@ -100,8 +103,8 @@ class BackwardHead {
         .m = keys, .n = width_, .k = rows, .transpose_a = true, .accumulate = true};
     multiply<C>(to_keys, p, dout, dv_.from(key));
     multiply<C>(to_keys, ds, q, dk_.from(key));
-    multiply<C>({.m = rows, .n = width_, .k = keys, .accumulate = key != block.first_key}, ds, k,
-                dq_);
+    multiply<C>({.m = rows, .n = width_, .k = keys, .accumulate = key != block.first_key}, ds,
+                k_.from(key), dq_);
   }
 
   /// p = exp(scale s - lse) and ds = scale p (factor dp - delta), with zeros where masked.
@@ -156,14 +159,12 @@ class BackwardHead {
   std::int64_t width_;
   DropoutStream dropout_;
   ScratchFrame frame_;
-  Rows<const T> k_{}, v_{};
+  Rows<const C> k_{}, v_{};
   Rows<float> dk_{}, dv_{}, dq_{};
   Rows<float> scores_{}, dscores_{};
   Rows<C> probability_operand_{}, dscore_operand_{};
   C* q_copy_ = nullptr;
   C* dout_copy_ = nullptr;
-  C* k_copy_ = nullptr;
-  C* v_copy_ = nullptr;
   float delta_[kQueryRows];
 };
 

@@ -33,8 +33,8 @@ class ForwardBlock {
     else
       probabilities_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
     sum_ = {frame_.take<float>(kQueryRows * width_), width_};
-    q_copy_ = take_copy<C, T>(frame_, kQueryRows * width_);
-    k_copy_ = take_copy<C, T>(frame_, kKeyColumns * width_);
+    q_copy_ = frame_.take<C>(kQueryRows * width_);
+    k_copy_ = frame_.take<C>(kKeyColumns * width_);
   }
 
   void run() {
