@@ -88,14 +88,17 @@ class Region {
   std::map<std::int64_t, Holder> owners_;      // offset -> end and last holder
 };
 
-/// Each accessed buffer once.
+/// Each accessed buffer once, though a step may read one under two names.
 template <class Visit>
 void for_each_buffer(const Instruction& instruction, Visit visit) {
-  for (const BufferId id : instruction.reads) visit(id);
-  for (const BufferId id : instruction.writes)
-    if (std::find(instruction.reads.begin(), instruction.reads.end(), id) ==
-        instruction.reads.end())
-      visit(id);
+  const auto& reads = instruction.reads;
+  const auto& writes = instruction.writes;
+  for (auto at = reads.begin(); at != reads.end(); ++at)
+    if (std::find(reads.begin(), at, *at) == at) visit(*at);
+  for (auto at = writes.begin(); at != writes.end(); ++at)
+    if (std::find(reads.begin(), reads.end(), *at) == reads.end() &&
+        std::find(writes.begin(), at, *at) == at)
+      visit(*at);
 }
 
 }  // namespace

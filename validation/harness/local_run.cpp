@@ -38,6 +38,7 @@ class LocalRun::Impl {
 
   double run(const std::vector<LocalBatch>& batches, const nn::StepScalars& scalars,
              const LocalOptions& options);
+  void update(const deck::OptimizerConfig& optimizer, const optim::StepScalars& scalars);
   std::vector<double> logits() const;
 
   const models::Model& model;
@@ -223,6 +224,36 @@ void LocalRun::Impl::sum_tails() {
     }
 }
 
+void LocalRun::Impl::update(const deck::OptimizerConfig& optimizer,
+                            const optim::StepScalars& scalars) {
+  const auto memory_of = [](LocalMemory::Unit& unit) {
+    return optim::UnitMemory{.master = unit.masters,
+                             .weights = {},
+                             .gradient = unit.gradients,
+                             .states = {unit.moments[0], unit.moments[1]}};
+  };
+  for (std::size_t u = 0; u < model.units.size(); ++u) {
+    const auto spans = optim::update_spans(model.units[u], optimizer);
+    if (!optim::needs_tensor_norms(optimizer)) {
+      for (auto& rank : memory.ranks)
+        optim::update_unit(optimizer, scalars, spans, memory_of(rank.units[u]));
+      continue;
+    }
+    std::vector<std::vector<kernels::LambNorms>> norms;  // by rank
+    for (auto& rank : memory.ranks) {
+      norms.emplace_back(spans.size());
+      optim::lamb_begin(optimizer, scalars, spans, memory_of(rank.units[u]), norms.back());
+    }
+    for (std::size_t i = 0; i < spans.size(); ++i)
+      for (std::size_t r = 1; r < norms.size() && spans[i].divided; ++r) {
+        norms[0][i].weights += norms[r][i].weights;
+        norms[0][i].update += norms[r][i].update;
+      }
+    for (auto& rank : memory.ranks)
+      optim::lamb_finish(optimizer, scalars, spans, norms[0], memory_of(rank.units[u]));
+  }
+}
+
 std::vector<double> LocalRun::Impl::logits() const {
   const int head = blocks() - 1;
   const auto& specs = model.blocks.back().plan->buffers;
@@ -282,15 +313,7 @@ double LocalRun::sum_of_squares() const {
 }
 
 void LocalRun::update(const deck::OptimizerConfig& optimizer, const optim::StepScalars& scalars) {
-  for (LocalMemory::Rank& rank : impl_->memory.ranks)
-    for (std::size_t u = 0; u < rank.units.size(); ++u) {
-      LocalMemory::Unit& unit = rank.units[u];
-      optim::update_unit(optimizer, scalars, optim::update_spans(impl_->model.units[u], optimizer),
-                         {.master = unit.masters,
-                          .weights = {},
-                          .gradient = unit.gradients,
-                          .states = {unit.moments[0], unit.moments[1]}});
-    }
+  impl_->update(optimizer, scalars);
   impl_->memory.refresh();
 }
 

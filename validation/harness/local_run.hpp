@@ -62,7 +62,7 @@ class LocalRun {
              const LocalOptions& options = {});
   /// Of the last run's gradients, each logical element once.
   double sum_of_squares() const;
-  /// One update from the last run's gradients, with moments that start as zeros; not for LAMB.
+  /// One update from the last run's gradients, with moments that start as zeros.
   void update(const deck::OptimizerConfig& optimizer, const optim::StepScalars& scalars);
   /// [tokens, vocabulary] of the last micro-batch; of a run with `training` off.
   std::vector<double> logits() const;

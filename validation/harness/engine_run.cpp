@@ -1,0 +1,259 @@
+#include "validation/harness/engine_run.hpp"
+
+#include "kernels/base/random.hpp"
+#include "lib/models/build.hpp"
+#include "lib/program/compile.hpp"
+
+#include <mpi.h>
+
+#include <cmath>
+#include <cstring>
+
+namespace trireme::validation {
+namespace {
+
+constexpr std::int64_t kDocument = 3;
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+std::uint32_t word(std::int64_t step, std::int64_t sample, std::int64_t position) {
+  const Philox philox(91);
+  return philox.at(static_cast<std::uint64_t>(1000 * step + sample),
+                   static_cast<std::uint64_t>(position))[0];
+}
+
+/// Added to norms and biases, which start as ones and zeros, so that nothing is symmetric.
+float offset_of(std::int64_t element, const std::string& name) {
+  return 0.2f * static_cast<float>((element * 7 + static_cast<std::int64_t>(name.size())) % 5 - 2);
+}
+
+/// Calls visit(logical element, local element) for what a tensor rank holds of a parameter.
+template <class Visit>
+void for_shard(const nn::Parameter& parameter, std::int64_t tensor, std::int64_t rank,
+               const Visit& visit) {
+  const bool matrix = parameter.shape.rank() == 2;
+  Range rows{0, parameter.shape[0]};
+  Range columns{0, matrix ? parameter.shape[1] : 1};
+  const std::int64_t width = columns.size();
+  if (parameter.split_dim >= 0)
+    (parameter.split_dim == 0 ? rows : columns) = nn::local_range(parameter, tensor, rank);
+  const std::int64_t local_width = columns.size();
+  for (std::int64_t r = rows.begin; r < rows.end; ++r)
+    for (std::int64_t c = columns.begin; c < columns.end; ++c)
+      visit(r * width + c, (r - rows.begin) * local_width + c - columns.begin);
+}
+
+void scramble(state::Store& store, const engine::Place& place) {
+  for (state::UnitState& unit : store.units())
+    for (const nn::PlacedParameter& placed : unit.unit->parameters) {
+      if (placed.parameter.shape.rank() != 1) continue;
+      const std::string name = nn::logical_name(*unit.unit, placed.parameter);
+      for_shard(placed.parameter, place.grid.tensor(), place.at.tensor,
+                [&](std::int64_t logical, std::int64_t local) {
+                  unit.masters[at(placed.offset + local)] += offset_of(logical, name);
+                });
+    }
+  store.refresh_weights();
+}
+
+program::Compiled& broken(engine::Setup& setup, const EngineFaults& faults) {
+  if (faults.program) faults.program(setup.training);
+  return setup.training;
+}
+
+}  // namespace
+
+deck::Deck engine_deck(const deck::ModelConfig& model) {
+  deck::Deck deck;
+  deck.model = model;
+  deck.optimizer.weight_decay = 0.1;
+  deck.run.seed = 7;
+  deck.run.max_steps = 1000;
+  return deck;
+}
+
+std::int32_t MadeTokens::input(std::int64_t step, std::int64_t sample,
+                               std::int64_t position) const {
+  return static_cast<std::int32_t>(word(step, sample, position) %
+                                   static_cast<std::uint64_t>(vocabulary));
+}
+
+std::int32_t MadeTokens::target(std::int64_t step, std::int64_t sample,
+                                std::int64_t position) const {
+  return (sample + position) % 7 == 3 ? -1 : input(step, sample, position + 1);
+}
+
+std::int32_t MadeTokens::document(std::int64_t position) const {
+  return static_cast<std::int32_t>(position / kDocument * kDocument);
+}
+
+EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults,
+                     const engine::ExecutorOptions& options, const comm::CommOptions& comm)
+    : world_(world),
+      faults_(faults),
+      setup_(deck),
+      place_{setup_.grid, setup_.grid.coordinates(world.rank())},
+      store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options.moments,
+             place_.at.pipeline, {&setup_.training, &setup_.evaluation}),
+      communicators_(world, setup_.grid, comm),
+      control_(deck),
+      training_(
+          setup_.model, broken(setup_, faults), store_, communicators_, place_,
+          setup_.deck.optimizer, load(),
+          [this](double, double squares) {
+            return control_.decide({squares, !std::isfinite(squares), 1.0});
+          },
+          options),
+      evaluation_(setup_.model, setup_.evaluation, store_, communicators_, place_,
+                  setup_.deck.optimizer, load(), nullptr) {
+  communicators_.attach(&store_.arena());
+  store_.initialise(deck.run.seed, place_.at.tensor, setup_.grid.tensor());
+  scramble(store_, place_);
+}
+
+engine::LoadBatch EngineRun::load() {
+  return [this](std::int64_t first, const TensorView& tokens, const TensorView& documents) {
+    const MadeTokens made{setup_.deck.model.vocabulary, setup_.deck.model.context};
+    auto* inputs = tokens.as<std::int32_t>();
+    std::int64_t counted = 0;
+    for (std::int64_t i = 0; i < tokens.width(); ++i) {
+      const std::int64_t sample = first + i / made.sequence;
+      const std::int64_t position = i % made.sequence;
+      const bool blank = sample == faults_.blank_sample;
+      inputs[i] = made.input(step_, sample, position);
+      inputs[tokens.width() + i] = blank ? -1 : made.target(step_, sample, position);
+      counted += inputs[tokens.width() + i] >= 0 ? 1 : 0;
+      if (documents) documents.as<std::int32_t>()[i] = made.document(position);
+    }
+    return counted;
+  };
+}
+
+engine::StepInput EngineRun::input() const {
+  engine::StepInput input;
+  input.scalars.seed = setup_.deck.run.seed;
+  input.scalars.step = step_;
+  input.scalars.gradient_scale = faults_.gradient_factor * control_.loss_scale() /
+                                 static_cast<double>(setup_.tokens_per_step());
+  input.samples_per_replica = setup_.deck.batch.micro * setup_.deck.batch.accumulation;
+  return input;
+}
+
+engine::StepResult EngineRun::step() {
+  const engine::StepResult result = training_.run(input());
+  loss_ = result.loss_sum;
+  ++step_;
+  return result;
+}
+
+double EngineRun::evaluate() {
+  engine::StepInput forward = input();
+  forward.scalars.training = false;
+  return evaluation_.run(forward).loss_sum;
+}
+
+StepOutcome EngineRun::outcome() const {
+  return gather([](const state::UnitState& unit) { return unit.gradients; });
+}
+
+StepOutcome EngineRun::masters() const {
+  return gather([](const state::UnitState& unit) { return unit.masters; });
+}
+
+StepOutcome EngineRun::gather(const Values& values) const {
+  StepOutcome made;
+  made.loss = loss_;
+  const std::int64_t tensor = place_.grid.tensor();
+  std::int64_t shard = place_.at.tensor;
+  if (faults_.swap_shards && shard < 2) shard = 1 - shard;
+  const bool sound = !faults_.program && !faults_.swap_shards;
+  for (std::size_t u = 0; u < setup_.model.units.size(); ++u) {
+    const nn::Unit& unit = setup_.model.units[u];
+    const state::UnitState* mine = nullptr;
+    for (const state::UnitState& state : const_cast<state::Store&>(store_).units())
+      if (state.index == static_cast<std::int32_t>(u)) mine = &state;
+    for (std::size_t p = 0; p < unit.parameters.size(); ++p) {
+      const nn::PlacedParameter& placed = unit.parameters[p];
+      const nn::Parameter& parameter = placed.parameter;
+      const std::string name = nn::logical_name(unit, parameter);
+      std::vector<double> part(at(parameter.shape.elements()));
+      const bool speaks = mine && mine->primary && place_.at.data == 0 &&
+                          (parameter.split_dim >= 0 || place_.at.tensor == 0);
+      if (speaks)
+        for_shard(parameter, tensor, shard, [&](std::int64_t logical, std::int64_t local) {
+          part[at(logical)] = static_cast<double>(values(*mine)[at(placed.offset + local)]);
+        });
+      std::vector<double> whole(part.size());
+      MPI_Allreduce(part.data(), whole.data(), narrow<int>(static_cast<std::int64_t>(part.size())),
+                    MPI_DOUBLE, MPI_SUM, world_.comm());
+      if (mine && sound)
+        for_shard(parameter, tensor, shard, [&](std::int64_t logical, std::int64_t local) {
+          const auto value = static_cast<double>(values(*mine)[at(placed.offset + local)]);
+          check(value == whole[at(logical)], Exit::kUnexpected,
+                "replicas of {} disagree at {}: {} and {}", name, logical, value,
+                whole[at(logical)]);
+        });
+      made.tensors.push_back(
+          {name, static_cast<int>(u), static_cast<int>(p), parameter.shape});
+      made.gradients.push_back(std::move(whole));
+    }
+  }
+  return made;
+}
+
+namespace {
+
+models::Model reference_model(const deck::Deck& deck) {
+  nn::Placement placement;
+  placement.sequence = deck.model.context;
+  placement.compute = deck.precision.compute;
+  placement.attention_across_documents = deck.data.attention_across_documents;
+  return models::build_language_model(deck.model, placement);
+}
+
+}  // namespace
+
+ReferenceRun::ReferenceRun(const deck::Deck& deck)
+    : deck_(deck), model_(reference_model(deck)), run_(model_), control_(deck) {
+  run_.initialise(deck.run.seed);
+  for (const LocalTensor& tensor : run_.tensors()) {
+    if (tensor.shape.rank() != 1) continue;
+    std::vector<double> values = run_.get(tensor);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<double>(static_cast<float>(values[i]) +
+                                      offset_of(static_cast<std::int64_t>(i), tensor.name));
+    run_.set(tensor, values);
+  }
+}
+
+std::vector<LocalBatch> ReferenceRun::batches() const {
+  const MadeTokens made{deck_.model.vocabulary, deck_.model.context};
+  std::vector<LocalBatch> all(at(deck_.batch.global));
+  for (std::int64_t sample = 0; sample < deck_.batch.global; ++sample) {
+    LocalBatch& batch = all[at(sample)];
+    for (std::int64_t i = 0; i < made.sequence; ++i)
+      batch.tokens.push_back(made.input(step_, sample, i));
+    for (std::int64_t i = 0; i < made.sequence; ++i)
+      batch.tokens.push_back(made.target(step_, sample, i));
+    if (!deck_.data.attention_across_documents)
+      for (std::int64_t i = 0; i < made.sequence; ++i) batch.documents.push_back(made.document(i));
+  }
+  return all;
+}
+
+StepOutcome ReferenceRun::step() {
+  nn::StepScalars scalars;
+  scalars.seed = deck_.run.seed;
+  scalars.step = step_;
+  scalars.gradient_scale =
+      control_.loss_scale() / static_cast<double>(deck_.batch.global * deck_.model.context);
+  StepOutcome made = validation::outcome(run_, batches(), scalars);
+  const double squares = run_.sum_of_squares();
+  const optim::StepDecision decision =
+      control_.decide({squares, !std::isfinite(squares), 1.0});
+  if (decision.apply) run_.update(deck_.optimizer, decision.scalars);
+  ++step_;
+  return made;
+}
+
+}  // namespace trireme::validation

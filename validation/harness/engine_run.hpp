@@ -1,0 +1,95 @@
+#pragma once
+// The engine on a small model and made-up tokens, without files: what the laws of grids compare
+// with LocalRun. All ranks of the world build one together.
+
+#include "lib/engine/executor.hpp"
+#include "lib/engine/setup.hpp"
+#include "lib/optim/step_control.hpp"
+#include "validation/harness/comparison.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace trireme::validation {
+
+/// A deck of this model with f32, one sample a micro-batch, plain AdamW, clipping on.
+deck::Deck engine_deck(const deck::ModelConfig& model);
+
+/// Target, input or document start of a position, the same for all grids; some targets are ignored.
+struct MadeTokens {
+  std::int64_t vocabulary = 2;
+  std::int64_t sequence = 1;
+
+  std::int32_t input(std::int64_t step, std::int64_t sample, std::int64_t position) const;
+  std::int32_t target(std::int64_t step, std::int64_t sample, std::int64_t position) const;
+  std::int32_t document(std::int64_t position) const;
+};
+
+/// Breaks an engine run on purpose.
+struct EngineFaults {
+  /// Changes the compiled training program before it runs.
+  std::function<void(program::Compiled&)> program;
+  std::int64_t blank_sample = -1;  ///< this sample's targets count for nothing
+  double gradient_factor = 1;      ///< on the seed of the backward pass
+  bool swap_shards = false;        ///< tensor ranks 0 and 1 hand in each other's gradients
+};
+
+class EngineRun {
+ public:
+  EngineRun(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults = {},
+            const engine::ExecutorOptions& options = {}, const comm::CommOptions& comm = {});
+
+  /// The next training step.
+  engine::StepResult step();
+  /// The loss of the last step and its gradients, whole tensors, equal on all ranks; for
+  /// compare(). Collective. Replicas of a gradient (data axis, tied stages, undivided parameters)
+  /// must be equal to the bit, unless a fault was planted.
+  StepOutcome outcome() const;
+  /// The same for the masters.
+  StepOutcome masters() const;
+  /// Forward only, on the tokens of the step to come: the summed loss.
+  double evaluate();
+
+  const engine::Setup& setup() const { return setup_; }
+  state::Store& store() { return store_; }
+  const comm::Communicators& communicators() const { return communicators_; }
+  engine::Executor& executor() { return training_; }
+  const engine::Place& place() const { return place_; }
+  std::int64_t steps() const { return step_; }
+
+ private:
+  using Values = std::function<std::span<const float>(const state::UnitState&)>;
+  StepOutcome gather(const Values& values) const;
+  engine::StepInput input() const;
+  engine::LoadBatch load();
+
+  const comm::World& world_;
+  EngineFaults faults_;
+  engine::Setup setup_;
+  engine::Place place_;
+  state::Store store_;
+  comm::Communicators communicators_;
+  optim::StepControl control_;
+  engine::Executor training_;
+  engine::Executor evaluation_;
+  std::int64_t step_ = 0;
+  double loss_ = 0;
+};
+
+/// The same steps on one rank by LocalRun: what every grid must agree with.
+class ReferenceRun {
+ public:
+  explicit ReferenceRun(const deck::Deck& deck);
+  StepOutcome step();
+
+ private:
+  std::vector<LocalBatch> batches() const;
+
+  deck::Deck deck_;
+  models::Model model_;
+  LocalRun run_;
+  optim::StepControl control_;
+  std::int64_t step_ = 0;
+};
+
+}  // namespace trireme::validation
