@@ -53,23 +53,25 @@ LoadBatch Batches::validation() {
 std::int64_t Batches::load(io::Part part, std::int64_t first, const TensorView& tokens,
                            const TensorView& documents) {
   const auto begin = std::chrono::steady_clock::now();
-  const std::int64_t all = tokens.width() / sequence_;
+  const std::int64_t all = (tokens ? tokens : documents).width() / sequence_;
   std::int64_t count = all;
   if (part == io::Part::validation)
     count = std::clamp<std::int64_t>(validation_limit_ - first, 0, all);
-  auto* inputs = tokens.as<std::int32_t>();
-  auto* targets = inputs + tokens.width();
   const auto row = static_cast<std::size_t>(sequence_ + 1);
-
   const auto used = std::span(scratch_).first(static_cast<std::size_t>(count) * row);
-  if (count > 0) stream_.fill(part, first, count, used);
-  for (std::int64_t s = 0; s < count; ++s) {
-    const std::int32_t* from = scratch_.data() + static_cast<std::size_t>(s) * row;
-    std::copy_n(from, sequence_, inputs + s * sequence_);
-    std::copy_n(from + 1, sequence_, targets + s * sequence_);
+
+  if (tokens) {
+    auto* inputs = tokens.as<std::int32_t>();
+    auto* targets = inputs + tokens.width();
+    if (count > 0) stream_.fill(part, first, count, used);
+    for (std::int64_t s = 0; s < count; ++s) {
+      const std::int32_t* from = scratch_.data() + static_cast<std::size_t>(s) * row;
+      std::copy_n(from, sequence_, inputs + s * sequence_);
+      std::copy_n(from + 1, sequence_, targets + s * sequence_);
+    }
+    std::fill(inputs + count * sequence_, inputs + all * sequence_, 0);
+    std::fill(targets + count * sequence_, targets + all * sequence_, -1);
   }
-  std::fill(inputs + count * sequence_, inputs + all * sequence_, 0);
-  std::fill(targets + count * sequence_, targets + all * sequence_, -1);
 
   if (documents) {
     auto* starts = documents.as<std::int32_t>();

@@ -29,8 +29,9 @@ struct Place {
   comm::Coordinates at;
 };
 
-/// Fills a micro-batch: tokens i32 [micro_batch, sequence + 1], documents i32 [tokens] or empty.
-/// Called on the storage lane. Returns how many of its tokens count in the loss.
+/// Fills a micro-batch: tokens i32 [2, micro_batch x sequence], inputs then targets; documents i32
+/// [micro_batch x sequence]. Either may be empty: stages in the middle need documents alone. Called
+/// on the storage lane. Returns how many of its tokens count in the loss.
 using LoadBatch = std::function<std::int64_t(std::int64_t first_sample, const TensorView& tokens,
                                              const TensorView& documents)>;
 

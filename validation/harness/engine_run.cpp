@@ -56,6 +56,13 @@ void scramble(state::Store& store, const engine::Place& place) {
   store.refresh_weights();
 }
 
+/// A rank that failed must not leave the others waiting for ever.
+comm::CommOptions comm_options() {
+  comm::CommOptions options;
+  options.deadline_seconds = 30;
+  return options;
+}
+
 program::Compiled& broken(engine::Setup& setup, const EngineFaults& faults) {
   if (faults.program) faults.program(setup.training);
   return setup.training;
@@ -88,14 +95,14 @@ std::int32_t MadeTokens::document(std::int64_t position) const {
 }
 
 EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults,
-                     const engine::ExecutorOptions& options, const comm::CommOptions& comm)
+                     const engine::ExecutorOptions& options)
     : world_(world),
       faults_(faults),
       setup_(deck),
       place_{setup_.grid, setup_.grid.coordinates(world.rank())},
       store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options.moments,
              place_.at.pipeline, {&setup_.training, &setup_.evaluation}),
-      communicators_(world, setup_.grid, comm),
+      communicators_(world, setup_.grid, comm_options()),
       control_(deck),
       training_(
           setup_.model, broken(setup_, faults), store_, communicators_, place_,
@@ -114,16 +121,18 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
 engine::LoadBatch EngineRun::load() {
   return [this](std::int64_t first, const TensorView& tokens, const TensorView& documents) {
     const MadeTokens made{setup_.deck.model.vocabulary, setup_.deck.model.context};
-    auto* inputs = tokens.as<std::int32_t>();
+    const std::int64_t width = (tokens ? tokens : documents).width();
     std::int64_t counted = 0;
-    for (std::int64_t i = 0; i < tokens.width(); ++i) {
+    for (std::int64_t i = 0; i < width; ++i) {
       const std::int64_t sample = first + i / made.sequence;
       const std::int64_t position = i % made.sequence;
-      const bool blank = sample == faults_.blank_sample;
-      inputs[i] = made.input(step_, sample, position);
-      inputs[tokens.width() + i] = blank ? -1 : made.target(step_, sample, position);
-      counted += inputs[tokens.width() + i] >= 0 ? 1 : 0;
       if (documents) documents.as<std::int32_t>()[i] = made.document(position);
+      if (!tokens) continue;
+      const bool blank = sample == faults_.blank_sample;
+      const std::int32_t target = blank ? -1 : made.target(step_, sample, position);
+      tokens.as<std::int32_t>()[i] = made.input(step_, sample, position);
+      tokens.as<std::int32_t>()[width + i] = target;
+      counted += target >= 0 ? 1 : 0;
     }
     return counted;
   };
@@ -193,8 +202,7 @@ StepOutcome EngineRun::gather(const Values& values) const {
                 "replicas of {} disagree at {}: {} and {}", name, logical, value,
                 whole[at(logical)]);
         });
-      made.tensors.push_back(
-          {name, static_cast<int>(u), static_cast<int>(p), parameter.shape});
+      made.tensors.push_back({name, static_cast<int>(u), static_cast<int>(p), parameter.shape});
       made.gradients.push_back(std::move(whole));
     }
   }
@@ -249,8 +257,7 @@ StepOutcome ReferenceRun::step() {
       control_.loss_scale() / static_cast<double>(deck_.batch.global * deck_.model.context);
   StepOutcome made = validation::outcome(run_, batches(), scalars);
   const double squares = run_.sum_of_squares();
-  const optim::StepDecision decision =
-      control_.decide({squares, !std::isfinite(squares), 1.0});
+  const optim::StepDecision decision = control_.decide({squares, !std::isfinite(squares), 1.0});
   if (decision.apply) run_.update(deck_.optimizer, decision.scalars);
   ++step_;
   return made;

@@ -37,7 +37,7 @@ struct EngineFaults {
 class EngineRun {
  public:
   EngineRun(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults = {},
-            const engine::ExecutorOptions& options = {}, const comm::CommOptions& comm = {});
+            const engine::ExecutorOptions& options = {});
 
   /// The next training step.
   engine::StepResult step();

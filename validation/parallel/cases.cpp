@@ -14,8 +14,21 @@ namespace trireme::validation {
 namespace {
 
 // Choices by axis; a choice that the others forbid is mended to its neighbour.
-enum Axis { kGrid, kSchedule, kVirtual, kRecompute, kSequence, kMicro, kAccumulation, kModel,
-            kDtype, kOptimizer, kDropout, kDocuments, kAxes };
+enum Axis {
+  kGrid,
+  kSchedule,
+  kVirtual,
+  kRecompute,
+  kSequence,
+  kMicro,
+  kAccumulation,
+  kModel,
+  kDtype,
+  kOptimizer,
+  kDropout,
+  kDocuments,
+  kAxes
+};
 using Choice = std::array<int, kAxes>;
 
 struct Grid {
@@ -40,13 +53,13 @@ struct NamedDtype {
   DType dtype;
 };
 constexpr NamedDtype kDtypes[] = {{"f32", DType::f32}, {"bf16", DType::bf16}, {"f16", DType::f16}};
-constexpr deck::OptimizerType kOptimizers[] = {
-    deck::OptimizerType::adamw, deck::OptimizerType::sgd, deck::OptimizerType::lamb,
-    deck::OptimizerType::lion};
+constexpr deck::OptimizerType kOptimizers[] = {deck::OptimizerType::adamw, deck::OptimizerType::sgd,
+                                               deck::OptimizerType::lamb,
+                                               deck::OptimizerType::lion};
 
 Choice sizes_of(int ranks) {
   return {static_cast<int>(grids_of(ranks).size()), 3, 2, 2, 2, 2, 3,
-          static_cast<int>(tiny_models().size()), 3, 4, 2, 2};
+          static_cast<int>(tiny_models().size()),   3, 4, 2, 2};
 }
 
 Choice mended(Choice choice, int ranks) {
@@ -64,7 +77,8 @@ GridCase made(const Choice& choice, int ranks) {
   const NamedModel model = tiny_models()[static_cast<std::size_t>(choice[kModel])];
   GridCase out;
   deck::Deck& deck = out.deck = engine_deck(model.config);
-  deck.model.layers = ranks > 4 ? 6 : 4;
+  const int chunks = grid.pipeline * (1 + choice[kVirtual]);
+  deck.model.layers = std::max(4, chunks - 2);  // embedding and head are blocks too
   deck.model.init.std = 0.2;
   if (choice[kDropout]) deck.model.dropout = {0.1, 0.1, 0.1};
   deck.data.attention_across_documents = choice[kDocuments] == 0;
@@ -84,13 +98,13 @@ GridCase made(const Choice& choice, int ranks) {
   if (dtype.dtype == DType::f16) deck.precision.loss_scale.initial = 256;
   deck.optimizer.type = kOptimizers[choice[kOptimizer]];
   if (deck.optimizer.type == deck::OptimizerType::sgd) deck.optimizer.momentum = 0.9;
-  out.name = fmt::format("{}x{}x{} {} x{} micro {}x{}{}{} {} {} {}{}{}", grid.data, grid.tensor,
-                         grid.pipeline, deck::name_of(deck.parallel.schedule),
-                         deck.parallel.virtual_stages, deck.batch.accumulation, deck.batch.micro,
-                         choice[kRecompute] ? " recompute" : "",
-                         choice[kSequence] ? " sequence" : "", model.name, dtype.name,
-                         deck::name_of(deck.optimizer.type), choice[kDropout] ? " dropout" : "",
-                         choice[kDocuments] ? " documents" : "");
+  out.name =
+      fmt::format("{}x{}x{} {} x{} micro {}x{}{}{} {} {} {}{}{}", grid.data, grid.tensor,
+                  grid.pipeline, deck::name_of(deck.parallel.schedule),
+                  deck.parallel.virtual_stages, deck.batch.accumulation, deck.batch.micro,
+                  choice[kRecompute] ? " recompute" : "", choice[kSequence] ? " sequence" : "",
+                  model.name, dtype.name, deck::name_of(deck.optimizer.type),
+                  choice[kDropout] ? " dropout" : "", choice[kDocuments] ? " documents" : "");
   return out;
 }
 

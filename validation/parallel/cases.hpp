@@ -15,8 +15,9 @@ struct GridCase {
 };
 
 /// A set of cases on `ranks` ranks in which every two values of different axes (grid, schedule and
-/// virtual stages, recompute, sequence parallelism, micro-batches, model, dtype, optimizer, dropout,
-/// documents) that can stand in one deck do so once at least. Found greedily; the same every time.
+/// virtual stages, recompute, sequence parallelism, micro-batches, model, dtype, optimizer,
+/// dropout, documents) that can stand in one deck do so once at least. Found greedily; the same
+/// every time.
 std::vector<GridCase> all_pairs(int ranks);
 
 /// `count` decks drawn from all valid ones.
