@@ -1,7 +1,5 @@
 #include "lib/engine/stop.hpp"
 
-#include "kernels/base/error.hpp"
-
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -16,12 +14,14 @@ constexpr std::array<int, 3> kSignals{SIGTERM, SIGINT, SIGUSR1};
 std::atomic<int> g_caught{0};
 std::array<struct sigaction, kSignals.size()> g_before;
 
+/// The second signal takes its usual effect: whoever sends it twice does not want to wait.
 void on_signal(int number) {
   int none = 0;
   if (g_caught.compare_exchange_strong(none, number)) return;
   constexpr char kText[] = "second signal: leaving without a new checkpoint\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, kText, sizeof(kText) - 1);
-  _exit(static_cast<int>(Exit::kUnexpected));
+  signal(number, SIG_DFL);
+  raise(number);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace trireme::engine {
 
 /// Catches SIGTERM, SIGINT and SIGUSR1 while it lives. The first one asks for a checkpoint and exit
-/// 10 after the running step; a second one ends the process at once, without a checkpoint (exit 1).
+/// 10 after the running step; a second one ends the process at once, without a checkpoint.
 class StopSignals {
  public:
   StopSignals();
