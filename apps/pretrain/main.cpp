@@ -98,8 +98,8 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   if (world.rank() == 0) {
     if (deck.run.dump_state) fmt::print("{}\n", deck.resolved_json);
     for (const deck::Warning& warning : deck.warnings)
-      fmt::print(stderr, "warning: {}:{}: {}: {}\n", deck.path.filename().string(), warning.line,
-                 warning.key, warning.text);
+      fmt::print(stderr, "warning: {}{}: {}\n", deck.path.filename().string(),
+                 warning.line > 0 ? fmt::format(":{}", warning.line) : "", warning.text);
     fmt::print("{}", arguments.check ? engine::check_text(setup, arguments.program)
                                      : comm::grid_plan(setup.grid, [&](int s) {
                                          return setup.stage_holds(s);
