@@ -1,11 +1,13 @@
 // Reads and writes of hyperslabs, in calls that stay below 2 GiB.
 
 #include "io/hdf5/file.hpp"
+#include "io/hdf5/pieces.hpp"
 #include "io/hdf5/types.hpp"
 #include "kernels/base/checked.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace trireme::io {
@@ -13,21 +15,14 @@ namespace {
 
 constexpr std::int64_t kBytesPerCall = std::int64_t{1} << 30;
 
-struct Piece {
-  Slab slab;
-  std::int64_t first_element = 0;  ///< in the caller's dense memory
-};
-
-/// Halves the slab along its first dim longer than 1 until every piece fits one call. Dims before
-/// that one have size 1, so a piece is dense in the caller's memory too.
-void split(const Piece& whole, std::int64_t element_bytes, std::vector<Piece>& pieces) {
+void cut(const Piece& whole, std::int64_t most, std::vector<Piece>& pieces) {
   const Shape& count = whole.slab.count;
-  int dim = 0;
-  while (dim < count.rank() && count[dim] == 1) ++dim;
-  if (count.elements() * element_bytes <= kBytesPerCall || dim == count.rank()) {
+  if (count.elements() <= most) {
     pieces.push_back(whole);
     return;
   }
+  int dim = 0;
+  while (count[dim] == 1) ++dim;
   const std::int64_t half = count[dim] / 2;
   Piece first = whole;
   first.slab.count = count.with(dim, half);
@@ -35,8 +30,8 @@ void split(const Piece& whole, std::int64_t element_bytes, std::vector<Piece>& p
   second.slab.start = whole.slab.start.with(dim, whole.slab.start[dim] + half);
   second.slab.count = count.with(dim, count[dim] - half);
   second.first_element += first.slab.count.elements();
-  split(first, element_bytes, pieces);
-  split(second, element_bytes, pieces);
+  cut(first, most, pieces);
+  cut(second, most, pieces);
 }
 
 void select(hid_t space, const Slab& slab, const std::string& place) {
@@ -61,6 +56,12 @@ void expect_inside(const Slab& slab, const Shape& shape, const std::string& plac
 
 }  // namespace
 
+std::vector<Piece> cut_into_pieces(const Slab& slab, std::int64_t most) {
+  std::vector<Piece> pieces;
+  if (slab.count.elements() > 0) cut({slab, 0}, most, pieces);
+  return pieces;
+}
+
 template <class Io>
 void Hdf5File::transfer(std::string_view name, const Slab& slab, DType memory, Transfer transfer,
                         bool writing, const Io& io) const {
@@ -73,10 +74,9 @@ void Hdf5File::transfer(std::string_view name, const Slab& slab, DType memory, T
         "{}: HDF5 writes a dataset with checksums only collectively: use Transfer::collective",
         where);
 
-  std::vector<Piece> pieces;
   const auto element_bytes =
       static_cast<std::int64_t>(std::max(size_of(memory), size_of(about.dtype)));
-  if (slab.count.elements() > 0) split({slab, 0}, element_bytes, pieces);
+  const std::vector<Piece> pieces = cut_into_pieces(slab, kBytesPerCall / element_bytes);
   // Collective calls must match in number; ranks with fewer pieces join with empty selections.
   auto calls = static_cast<std::int64_t>(pieces.size());
   if (collective) MPI_Allreduce(MPI_IN_PLACE, &calls, 1, MPI_INT64_T, MPI_MAX, comm_);

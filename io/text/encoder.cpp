@@ -18,22 +18,26 @@ constexpr std::size_t kLongWord = 64;
 }  // namespace
 
 void Encoder::encode(std::string_view text, std::vector<std::uint32_t>& ids) {
-  while (!text.empty()) {
-    const Tokenizer::Special* found = nullptr;
+  const auto& specials = tokenizer_.specials_;
+  next_special_.assign(specials.size(), 0);
+  for (std::size_t i = 0; i < specials.size(); ++i) next_special_[i] = text.find(specials[i].text);
+  for (std::size_t begin = 0;;) {
+    // The leftmost special token, among those the longest.
     std::size_t at = text.size();
-    for (const Tokenizer::Special& special : tokenizer_.specials_) {
-      const std::size_t place = text.find(special.text);
-      const bool better = place < at || (place == at && found != nullptr &&
-                                         special.text.size() > found->text.size());
-      if (place != std::string_view::npos && better) {
-        found = &special;
-        at = place;
+    std::size_t found = specials.size();
+    for (std::size_t i = 0; i < specials.size(); ++i) {
+      if (next_special_[i] < begin) next_special_[i] = text.find(specials[i].text, begin);
+      const bool longer = found < specials.size() && next_special_[i] == at &&
+                          specials[i].text.size() > specials[found].text.size();
+      if (next_special_[i] < at || longer) {
+        at = next_special_[i];
+        found = i;
       }
     }
-    encode_words(text.substr(0, at), ids);
-    if (found == nullptr) return;
-    ids.push_back(found->id);
-    text.remove_prefix(at + found->text.size());
+    encode_words(text.substr(begin, at - begin), ids);
+    if (found == specials.size()) return;
+    ids.push_back(specials[found].id);
+    begin = at + specials[found].text.size();
   }
 }
 

@@ -27,6 +27,8 @@ Tokenizer::Tokenizer(std::vector<std::string> tokens, std::vector<Merge> merges,
           "expected every single byte to be a token, found none for byte {}: train the tokenizer "
           "with the whole byte alphabet",
           byte);
+  for (const Special& special : specials_)
+    check(!special.text.empty(), Exit::kUsage, "a special token needs a text, found an empty one");
   for (std::size_t rank = 0; rank < merges_.size(); ++rank)
     ranks_[pair_key(merges_[rank].left, merges_[rank].right)] = static_cast<std::int64_t>(rank);
   hash_ = make_hash();

@@ -88,7 +88,8 @@ class Encoder {
 
   const Tokenizer& tokenizer_;
   Splitter splitter_;
-  std::vector<std::uint32_t> symbols_;  ///< of the word being merged
+  std::vector<std::size_t> next_special_;  ///< place of each special token's next occurrence
+  std::vector<std::uint32_t> symbols_;     ///< of the word being merged
   std::unordered_map<std::string, Words> cache_;
   std::vector<std::uint32_t> cached_ids_;
 };

@@ -30,10 +30,12 @@ function clean(text) {
   gsub(/[{}]/, "", text)
   text = letters(text)
   gsub(/\(-[^()]*\)/, "", text)                # pronounced endings: (-n[=e])
+  gsub(/ \([^() ]*["*][^() ]*\)/, "", text)     # pronounced forms: (b[i^]z"[y^]d)
   gsub(/\\/, "", text)
   gsub(/[ \t]+/, " ", text)
   gsub(/√[0-9]+\.? ?/, "", text)               # numbers of roots in a list that is not here
   gsub(/ ,/, ",", text)
+  gsub(/ \. /, ". ", text)
   gsub(/,,+/, ",", text)
   sub(/^ /, "", text)
   sub(/ $/, "", text)
@@ -51,7 +53,7 @@ function end_paragraph() {
 
 function end_entry() {
   end_paragraph()
-  if (paragraphs > 1 && !(entry ~ /^00-database/)) {
+  if ((paragraphs > 1 || length(entry) > 60) && !(entry ~ /^00-database/)) {
     gsub(/"/, "\\\"", entry)
     gsub(/\n/, "\\n", entry)
     ++entries
@@ -65,14 +67,18 @@ function end_entry() {
   # A source tag ends its line; what dictd left behind it is an index word.
   sub(/\[(1913 Webster|Webster 1913|WordNet|PJC|Century|AS|RP|GG|mw|Funk|MW)[^]]*\].*$/, "")
 }
-/^[^ \t]/ { end_entry(); head = 1; paragraph = $0; next }
+/^\\/ { paragraph = paragraph " " $0; line = $0; next }  # a pronunciation that had no room
+/^[^ \t]/ { end_entry(); head = 1; paragraph = line = $0; next }
 /^[ \t]*$/ { end_paragraph(); head = 0; next }
 /^ +([0-9]+\.|\([a-z]\)|Syn:|Note:) / { end_paragraph(); head = 0 }
-# A headword's lines go on while brackets or parentheses are open; then its first sense begins.
-head && !/^ +[^ ]/ { head = 0 }
+# A headword's lines go on while a bracket is open, and where the next word had no room on the line of 64 columns.
 head {
   opened = paragraph
-  if (gsub(/[[(]/, "", opened) == gsub(/[])]/, "", opened)) { end_paragraph(); head = 0 }
+  first_word = $1
+  if (gsub(/[[(]/, "", opened) == gsub(/[])]/, "", opened) && length(line) + 1 + length(first_word) <= 64) {
+    end_paragraph()
+    head = 0
+  }
 }
-{ paragraph = paragraph " " $0 }
+{ paragraph = paragraph " " $0; line = $0 }
 END { end_entry() }

@@ -1,6 +1,6 @@
 #include "lib/checkpoint/checkpoint.hpp"
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
 #include "lib/checkpoint/folder.hpp"
 #include "lib/checkpoint/slices.hpp"

@@ -1,6 +1,6 @@
 #include "lib/checkpoint/folder.hpp"
 
-#include "io/hdf5/checksum.hpp"
+#include "io/checksum.hpp"
 #include "io/metrics/write_file.hpp"
 #include "io/version.hpp"
 #include "kernels/base/error.hpp"

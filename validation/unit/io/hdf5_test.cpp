@@ -2,6 +2,7 @@
 
 #include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
+#include "io/hdf5/pieces.hpp"
 #include "kernels/base/checked.hpp"
 #include "validation/unit/io/test_files.hpp"
 
@@ -115,6 +116,42 @@ TEST(Hdf5File, RanksWriteBoxesAndReadOthersBack) {
       for (std::int64_t j = mine.begin; j < mine.begin + width; ++j)
         for (std::int64_t k = 3; k < 5; ++k) ASSERT_EQ(part[next++], value(i, j, k));
   }
+}
+
+TEST(Hdf5File, CutsLargeTransfersIntoDensePieces) {
+  // Each element of a box gets the number of its place in dense memory; pieces must agree.
+  const Slab slab{{2, 0, 7}, {5, 3, 4}};
+  for (const std::int64_t most : {1, 2, 3, 5, 12, 13, 59, 60, 1000}) {
+    std::int64_t next = 0;
+    for (const Piece& piece : cut_into_pieces(slab, most)) {
+      const Shape& count = piece.slab.count;
+      EXPECT_LE(count.elements(), most);
+      EXPECT_EQ(piece.first_element, next);
+      for (std::int64_t i = 0; i < count[0]; ++i)
+        for (std::int64_t j = 0; j < count[1]; ++j)
+          for (std::int64_t k = 0; k < count[2]; ++k) {
+            const Shape& at = piece.slab.start;
+            EXPECT_EQ(((at[0] - 2 + i) * 3 + at[1] + j) * 4 + at[2] - 7 + k, next++);
+          }
+    }
+    EXPECT_EQ(next, 60);
+  }
+  EXPECT_TRUE(cut_into_pieces({{0, 0}, {0, 5}}, 10).empty());
+}
+
+TEST(Hdf5File, ADiskThatIsFullIsAnError) {
+  if (ranks() > 1) return;  // one process's limit is enough
+  const TestFolder folder;
+  const test::FileSizeLimit limit(1 << 20);
+  const std::vector<std::uint64_t> data(1 << 18);
+  const std::string text = error_text([&] {
+    Hdf5File file(folder / "x.h5", Mode::create);
+    file.create_dataset("/x", DType::i64, {1 << 18});
+    file.write("/x", {{0}, {1 << 18}}, data.data(), DType::i64);
+    file.close();
+  });
+  EXPECT_NE(text.find("x.h5"), std::string::npos) << text;
+  EXPECT_NE(text.find("File too large"), std::string::npos) << text;
 }
 
 TEST(Hdf5File, GrowsByAppending) {

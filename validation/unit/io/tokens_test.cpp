@@ -241,5 +241,19 @@ TEST(TokenWriter, LeavesNothingBehindWhenItIsNotFinished) {
   EXPECT_NE(error_text([&] { writer.finish(); }).find("the input held no text"), std::string::npos);
 }
 
+TEST(TokenWriter, AFullDiskIsAnErrorAndLeavesTheOldShard) {
+  const TestFolder folder;
+  const auto ids = random_ids(2'000'000, 1000);
+  write_shard(folder / "t.h5", {1, 2, 3}, 1000);
+  {
+    const test::FileSizeLimit limit(2 << 20);
+    const std::string text = error_text([&] { write_shard(folder / "t.h5", ids, 1000, 500); });
+    EXPECT_NE(text.find("t.h5"), std::string::npos) << text;
+    EXPECT_NE(text.find("File too large"), std::string::npos) << text;
+  }
+  EXPECT_EQ(open_tokens(folder / "t.h5")->tokens(), 3);
+  EXPECT_FALSE(std::filesystem::exists(folder / "t.h5.part"));
+}
+
 }  // namespace
 }  // namespace trireme::io
