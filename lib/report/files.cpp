@@ -10,8 +10,12 @@ void write_report(const std::filesystem::path& run_dir, const RunReport& report)
   io::write_file_atomically(run_dir / kReportName, to_json(report));
   const auto log = run_dir / io::kLogName;
   const bool there = std::filesystem::exists(log);
-  io::write_file_atomically(run_dir / kPageName,
-                            to_html(report, there ? io::read_log(log) : io::LogContents{}));
+  write_page(run_dir, report, there ? io::read_log(log) : io::LogContents{});
+}
+
+void write_page(const std::filesystem::path& run_dir, const RunReport& report,
+                const io::LogContents& log) {
+  io::write_file_atomically(run_dir / kPageName, to_html(report, log));
 }
 
 RunReport read_report(const std::filesystem::path& run_dir) {

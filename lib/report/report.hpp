@@ -43,6 +43,10 @@ RunReport from_json(std::string_view text, std::string_view source);
 /// `run_dir`, each by a temporary file and a rename. Error(kFile).
 void write_report(const std::filesystem::path& run_dir, const RunReport& report);
 
+/// report.html alone, from the report and the log. Error(kFile).
+void write_page(const std::filesystem::path& run_dir, const RunReport& report,
+                const io::LogContents& log);
+
 /// Error(kFile) naming the file that was expected and what to do.
 RunReport read_report(const std::filesystem::path& run_dir);
 

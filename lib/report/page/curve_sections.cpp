@@ -13,6 +13,8 @@
 namespace trireme::report {
 namespace {
 
+constexpr std::size_t kNoisyWindow = 8;
+
 template <class Record>
 std::vector<Sample> samples_of(const std::vector<Record>& records, double Record::*member) {
   std::vector<Sample> samples;
@@ -108,9 +110,15 @@ std::string small_chart(const Small& small, const io::LogContents& log) {
   chart.height = 150;
   chart.x_ticks = 4;
   chart.y_ticks = 4;
-  chart.curves.push_back({.name = "", .css = "c1", .samples = samples, .filled = true});
+  const std::size_t window = samples.size() / 100;
+  const bool noisy = window > kNoisyWindow;  // single steps would fill the picture
+  chart.curves.push_back(
+      {.name = "", .css = "c1", .samples = samples, .faint = noisy, .filled = !noisy});
+  if (noisy) {
+    chart.curves.push_back(
+        {.name = "", .css = "c1", .samples = smoothed(samples, window), .filled = true});
+  }
   chart.reference = Reference{small.reference, small.reference, "median"};
-  chart.marks = {};
   const std::string cut =
       above == 0 ? ""
                  : fmt::format(
@@ -177,6 +185,11 @@ std::string speed_section(const RunReport& report, const io::LogContents& log) {
         "together, <b>{}</b>: {}. Times are without evaluation and checkpoints.</p>",
         format_count(report.model.flops_per_token), format_rate(report.peak.flops, "FLOP/s"),
         escape(report.peak.source));
+    if (report.mfu > 1) {
+      html +=
+          "<p class=\"note bad\">The share is above 100 %: the peak was measured while other work "
+          "ran. Remove its file from the cache folder and run again.</p>";
+    }
   }
   return html + "</section>";
 }

@@ -100,10 +100,22 @@ std::string legend_of(const Timeline& timeline) {
     }
   }
   std::string html = "<ul class=\"legend\">";
-  for (const std::string& kind : kinds) {
-    html += fmt::format("<li><i class=\"{}\"></i>{}</li>", kind_class(kind), escape(kind));
+  while (!kinds.empty()) {  // kinds of one colour share an entry
+    const std::string css = kind_class(kinds.front());
+    std::string names;
+    for (const std::string& kind : kinds) {
+      if (kind_class(kind) == css) names += (names.empty() ? "" : ", ") + kind;
+    }
+    std::erase_if(kinds, [&](const std::string& kind) { return kind_class(kind) == css; });
+    html += fmt::format("<li><i class=\"{}\"></i>{}</li>", css, escape(names));
   }
   return html + "</ul>";
+}
+
+/// "d1 t0 p2": tensor varies fastest, then data, then pipeline (DESIGN section 4).
+std::string place_of(int rank, const Grid& grid) {
+  return fmt::format("d{} t{} p{}", rank / grid.tensor % grid.data, rank % grid.tensor,
+                     rank / (grid.tensor * grid.data));
 }
 
 void draw_lane(Svg& svg, const std::vector<const Span*>& spans, double top, double step) {
@@ -123,18 +135,32 @@ void draw_lane(Svg& svg, const std::vector<const Span*>& spans, double top, doub
 }  // namespace
 
 std::string kind_class(std::string_view kind) {
-  static const std::map<std::string_view, std::string_view> kClasses = {
-      {"forward", "c1"},        {"backward", "c2"},   {"recompute", "c7"}, {"update", "c3"},
-      {"norm", "c3"},           {"decide", "c3"},     {"trust", "c3"},     {"send", "c4"},
-      {"receive", "c8"},        {"all-reduce", "c5"}, {"reduce", "c5"},    {"all-gather", "c6"},
-      {"reduce-scatter", "c5"}, {"gather", "c6"},     {"load", "c9"},      {"fetch", "c9"},
-      {"store", "c0"}};
-  const auto found = kClasses.find(kind);
-  return std::string(found == kClasses.end() ? "c0" : found->second);
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kClasses = {
+      {{"forward", "c1"},
+       {"recompute", "c7"},
+       {"backward", "c2"},
+       {"norm", "c3"},
+       {"decide", "c3"},
+       {"trust", "c3"},
+       {"update", "c3"},
+       {"send", "c4"},
+       {"receive", "c8"},
+       {"all-reduce", "c5"},
+       {"reduce-scatter", "c6"},
+       {"reduce", "c6"},
+       {"all-gather", "c9"},
+       {"gather", "c9"},
+       {"fetch", "c9"},
+       {"release", "c9"}}};  // load, store and what a later version adds: c0
+  for (const auto& [name, css] : kClasses) {
+    if (name == kind) return std::string(css);
+  }
+  return "c0";
 }
 
-GanttPicture draw_gantt(const Timeline& timeline, int world_size, std::size_t most_ranks) {
+GanttPicture draw_gantt(const Timeline& timeline, const Grid& grid, std::size_t most_ranks) {
   GanttPicture picture;
+  const int world_size = grid.data * grid.tensor * grid.pipeline;
   if (timeline.spans.empty()) return picture;
   double step = 0;
   for (const Span& span : timeline.spans) step = std::max(step, span.end);
@@ -155,6 +181,7 @@ GanttPicture draw_gantt(const Timeline& timeline, int world_size, std::size_t mo
     const double top = kRow * static_cast<double>(row);
     svg.rect(0, top, 1, 15, "idle");
     svg.text(0, top + 12, -8, fmt::format("rank {}", ranks[row]), "tick end");
+    if (world_size > 1) svg.text(0, top + 25, -8, place_of(ranks[row], grid), "small end");
     for (auto lane = lanes.lower_bound({ranks[row], ""});
          lane != lanes.end() && lane->first.first == ranks[row]; ++lane) {
       draw_lane(svg, lane->second, top, step);

@@ -13,7 +13,7 @@ struct GanttPicture {
 
 /// At most `most_ranks` of the timeline's ranks; on lanes with thousands of instructions neighbours
 /// that would fall on one pixel are drawn as one bar, which says so.
-GanttPicture draw_gantt(const Timeline& timeline, int world_size, std::size_t most_ranks = 16);
+GanttPicture draw_gantt(const Timeline& timeline, const Grid& grid, std::size_t most_ranks = 16);
 
 /// Colour class of an instruction kind.
 std::string kind_class(std::string_view kind);

@@ -1,10 +1,10 @@
 #include "lib/report/page/style.hpp"
 
 namespace trireme::report {
+namespace {
 
 // c1 to c9 tell series and instruction kinds apart, also for colour-blind readers; c0 is the rest.
-std::string_view style_sheet() {
-  return R"css(
+constexpr char kColours[] = R"css(
 :root {
   color-scheme: light dark;
   --page: #f5f6f8; --card: #ffffff; --ink: #18212c; --soft: #5b6775; --hair: #e4e8ed;
@@ -24,6 +24,10 @@ std::string_view style_sheet() {
     --c6: #d1ac4a; --c7: #3d6a97; --c8: #67588f; --c9: #7d9eac; --inside: #0d1218;
   }
 }
+)css";
+
+// Page, head, tiles.
+constexpr char kText[] = R"css(
 * { box-sizing: border-box; }
 body {
   margin: 0; background: var(--page); color: var(--ink);
@@ -68,6 +72,10 @@ h3 { font-size: 13px; font-weight: 500; color: var(--soft); }
 figcaption { display: flex; justify-content: space-between; font-size: 13px; margin-bottom: 10px; }
 figcaption b { font-weight: 500; color: var(--soft); }
 figcaption span { font-weight: 650; }
+)css";
+
+// Boxes leave room beside a picture for its labels; shapes take their colour by class.
+constexpr char kPictures[] = R"css(
 .box { padding: 8px 6px 24px 52px; }
 .small .box { padding-right: 50px; }
 .box.labelled { padding-right: 84px; padding-left: 36px; }
@@ -109,6 +117,10 @@ i.c0 { background: var(--c0); } i.c1 { background: var(--c1); } i.c2 { backgroun
 i.c3 { background: var(--c3); } i.c4 { background: var(--c4); } i.c5 { background: var(--c5); }
 i.c6 { background: var(--c6); } i.c7 { background: var(--c7); } i.c8 { background: var(--c8); }
 i.c9 { background: var(--c9); }
+)css";
+
+// Tables, facts, the deck, the switch of the loss picture.
+constexpr char kTables[] = R"css(
 .scroll { overflow-x: auto; margin-top: 12px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th { font-weight: 500; color: var(--soft); font-size: 12.5px; vertical-align: bottom; }
@@ -133,6 +145,9 @@ pre { overflow-x: auto; padding: 14px 16px; border-radius: 8px; background: var(
   outline: 2px solid var(--c1); }
 #x-linear:checked ~ .log, #x-log:checked ~ .linear { display: none; }
 footer { color: var(--soft); font-size: 12.5px; padding: 4px 2px; }
+)css";
+
+constexpr char kNarrow[] = R"css(
 @media (max-width: 820px) {
   main { padding: 24px 14px; } section { padding: 16px 16px 18px; } .tiles { padding: 0; }
   .tiles { grid-template-columns: repeat(2, 1fr); } .tile { padding: 12px 16px; }
@@ -142,6 +157,9 @@ footer { color: var(--soft); font-size: 12.5px; padding: 4px 2px; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 )css";
-}
+
+}  // namespace
+
+std::string style_sheet() { return std::string(kColours) + kText + kPictures + kTables + kNarrow; }
 
 }  // namespace trireme::report

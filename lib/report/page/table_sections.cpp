@@ -62,7 +62,7 @@ std::string files(const RunReport& report) {
 }  // namespace
 
 std::string step_section(const RunReport& report) {
-  const GanttPicture picture = draw_gantt(report.timeline, report.world_size);
+  const GanttPicture picture = draw_gantt(report.timeline, report.grid);
   if (picture.svg.empty()) return "";
   std::string html =
       fmt::format("<section><h2>One step: {}</h2>", format_integer(report.timeline.step));
@@ -99,7 +99,8 @@ std::string regions_section(const RunReport& report) {
     table.row({region.name, format_integer(region.calls), format_seconds(region.min),
                format_seconds(region.avg), format_seconds(region.max),
                format_share(region.avg / step),
-               range_bar(region.min / longest, region.avg / longest, region.max / longest, "c1")});
+               range_bar(region.min / longest, region.avg / longest, region.max / longest,
+                         region.name.starts_with("wait") ? "c0" : "c1")});
   }
   table.row({"sum", "", "", format_seconds(sum), "", format_share(sum / step), ""}, "total");
   const double gap = region_gap(report);

@@ -175,12 +175,12 @@ TEST(Page, TimelineMergesOnlyWhatFallsOnOnePixel) {
   for (int i = 0; i < 20000; ++i) {
     timeline.spans.push_back({0, "comm", "send", "x", i * 1e-4, i * 1e-4 + 0.9e-4});
   }
-  const std::string svg = draw_gantt(timeline, 1).svg;
+  const std::string svg = draw_gantt(timeline, Grid{}).svg;
   const auto bars = std::count(svg.begin(), svg.end(), '\n');  // each tip has one line's end
   EXPECT_LT(bars, 1200);
   EXPECT_GT(bars, 900);
   timeline.spans.resize(1000);
-  const std::string all = draw_gantt(timeline, 1).svg;
+  const std::string all = draw_gantt(timeline, Grid{}).svg;
   EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), 1000);
 }
 
