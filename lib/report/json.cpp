@@ -4,6 +4,7 @@
 #include "lib/report/fields.hpp"
 #include "lib/report/report.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace trireme::report {
@@ -134,6 +135,11 @@ RunReport from_json(std::string_view text, std::string_view source) {
         kSchemaVersion, source, version == json.end() ? "none" : version->dump());
   RunReport report;
   read(json, report, Place(source));
+  const Grid& grid = report.grid;
+  check(std::min({grid.data, grid.tensor, grid.pipeline, report.world_size}) >= 1, Exit::kFile,
+        "expected sizes of at least 1 in {}.grid and world_size, found data {}, tensor {}, "
+        "pipeline {}, world_size {}",
+        source, grid.data, grid.tensor, grid.pipeline, report.world_size);
   return report;
 }
 

@@ -119,6 +119,9 @@ TEST(Report, BadFilesAreNamedErrors) {
   json["memory"][1]["planned"] = "many";
   EXPECT_NE(error_of(json.dump()).find("memory[1].planned"), std::string::npos);
   json = Json::parse(good);
+  json["grid"]["tensor"] = 0;
+  EXPECT_NE(error_of(json.dump()).find("tensor 0"), std::string::npos);
+  json = Json::parse(good);
   json["schema_version"] = "one";
   EXPECT_NE(error_of(json.dump()).find("schema_version"), std::string::npos);
 }
