@@ -3,6 +3,7 @@
 #include "lib/report/compare.hpp"
 #include "io/metrics/write_file.hpp"
 #include "kernels/base/error.hpp"
+#include "trireme_paths.hpp"
 #include "validation/unit/report/sample_report.hpp"
 
 #include <gtest/gtest.h>
@@ -23,7 +24,7 @@ struct Answer {
 
 Answer trireme_report(const std::string& arguments) {
   const std::string command =
-      std::string(TRIREME_BINARY_DIR) + "/apps/trireme-report " + arguments + " 2>&1";
+      std::string(trireme::kBinaryDir) + "/apps/trireme-report " + arguments + " 2>&1";
   Answer answer;
   std::FILE* pipe = ::popen(command.c_str(), "r");
   if (!pipe) return answer;
