@@ -9,13 +9,6 @@
 namespace trireme::validation {
 namespace {
 
-/// 0 for the embedding, 1 ... for "layers.0" ..., layers + 1 for the head.
-int layer_of(const std::string& name, int layers) {
-  const std::string prefix = "layers.";
-  if (name.starts_with(prefix)) return 1 + std::stoi(name.substr(prefix.size()));
-  return name.starts_with("head") ? layers + 1 : 0;
-}
-
 double norm(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value * value;
@@ -23,6 +16,12 @@ double norm(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+int layer_of(const std::string& name, int layers) {
+  const std::string prefix = "layers.";
+  if (name.starts_with(prefix)) return 1 + std::stoi(name.substr(prefix.size()));
+  return name.starts_with("head") ? layers + 1 : 0;
+}
 
 StepOutcome outcome(LocalRun& run, const std::vector<LocalBatch>& batches,
                     const nn::StepScalars& scalars, const LocalOptions& options) {

@@ -18,6 +18,10 @@ struct StepOutcome {
 StepOutcome outcome(LocalRun& run, const std::vector<LocalBatch>& batches,
                     const nn::StepScalars& scalars, const LocalOptions& options = {});
 
+/// For bound(), from a tensor's name: 0 for the embedding, 1 ... for "layers.0" ..., layers + 1 for
+/// the head.
+int layer_of(const std::string& name, int layers);
+
 struct Deviation {
   double over_bound = 0;  ///< largest error / bound(dtype, ...) of all tensors and the loss
   std::string name;       ///< where
