@@ -210,6 +210,26 @@ TEST(Norm, GradientsAccumulateAndWorkInPlace) {
   for (std::size_t i = 0; i < 24; ++i) EXPECT_EQ(twice.values()[i], 2 * once.values()[i]);
 }
 
+TEST(Norm, AlignmentDoesNotChangeBits) {
+  for (const NormKind kind : {NormKind::layer, NormKind::rms})
+    for (const DType dtype : kFloatTypes) {
+      const auto run = [&](std::int64_t gap) {  // a gap of 1 gives every row another alignment
+        const Case c{kind, dtype, 21, 203, 203, gap};
+        const Tensors t(c);
+        const TestTensor y({c.tokens, c.width}, dtype, c.width + gap), dx = y;
+        const TestTensor d_gamma({c.group}, DType::f32);
+        norm_forward(t.norm(c), t.x.view(), y.view(), t.saved(c));
+        norm_backward(t.norm(c), t.x.view(), t.dy.view(), t.saved(c), t.skip.view(), dx.view(),
+                      {d_gamma.view(), {}, false});
+        Values all = y.values();
+        for (const TestTensor* part : {&dx, &d_gamma})
+          for (const double v : part->values()) all.push_back(v);
+        return all;
+      };
+      EXPECT_EQ(run(0), run(1));
+    }
+}
+
 TEST(Residual, FusedFormHasTheBitsOfTheTwoCalls) {
   for (const Case& c : cases()) {
     const Tensors t(c);
