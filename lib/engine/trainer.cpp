@@ -99,7 +99,8 @@ void Trainer::start() {
   log_.emplace(io::LogFile::open(folder_path_, continues ? std::optional(step_) : std::nullopt));
   folder_->write_deck(deck_);
   if (continues && !resumes) warn("--resume found no checkpoint: starting afresh");
-  for (const std::string& warning : outcome_.warnings) progress_.say("warning: " + warning);
+  for (const deck::Warning& warning : deck_.warnings)
+    log_->write(io::WarningEvent{step_, warning.text, {}});
 }
 
 void Trainer::resume(const fs::path& from) {
