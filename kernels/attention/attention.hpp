@@ -46,7 +46,8 @@ void attention_forward(const AttentionShape& shape, const TensorView& out, const
 
 /// Gradients of the above, written, not accumulated: dq like q, dk and dv like k, strided likewise;
 /// dq, dk and dv may be slices of one packed gradient. q, k, v, out, lse and options as in forward.
-/// Threads share batch x kv_heads pieces of work: more threads than that idle.
+/// Threads share batch x kv_heads pieces of work; where that is fewer than half the threads, parts
+/// of 256 positions at 1.4 times the arithmetic, with the same bits.
 void attention_backward(const AttentionShape& shape, const TensorView& dq, const TensorView& dk,
                         const TensorView& dv, const TensorView& dout, const TensorView& q,
                         const TensorView& k, const TensorView& v, const TensorView& out,

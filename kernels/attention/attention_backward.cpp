@@ -17,24 +17,34 @@ struct Gradients {
   const TensorView& out;
 };
 
-/// Backward of one kv head of one sample, with all query heads that read it: one thread sums dk and
-/// dv in a fixed order, in fp32, and rounds them once.
+/// What one thread computes of a kv head: all its gradients, or, where threads outnumber the heads,
+/// dq of some queries or dk and dv of some keys. Either way the same tiles are summed in the same
+/// order, so the bits are the same; scores are then computed twice.
+struct Piece {
+  std::int64_t sample;
+  std::int64_t kv_head;
+  Range queries;  ///< whole query blocks
+  Range keys;     ///< whole tiles
+  bool to_queries = true;
+  bool to_keys = true;
+};
+
+/// Backward of a piece, with all query heads that read its kv head: dk and dv are summed over them
+/// in a fixed order, in fp32, and rounded once.
 template <class T, class C>
-class BackwardHead {
+class BackwardPiece {
  public:
-  BackwardHead(const Call& call, const Gradients& gradients, std::int64_t sample,
-               std::int64_t kv_head)
+  BackwardPiece(const Call& call, const Gradients& gradients, const Piece& piece)
       : call_(call),
         gradients_(gradients),
-        sample_(sample),
-        kv_head_(kv_head),
-        first_row_(sample * call.shape.seq),
+        piece_(piece),
+        first_row_(piece.sample * call.shape.seq),
         width_(call.shape.head_dim),
-        dropout_(call.options.dropout, sample) {
-    k_ = copied_head(call.k);
-    v_ = copied_head(call.v);
-    dk_ = {frame_.take<float>(call.shape.seq * width_), width_};
-    dv_ = {frame_.take<float>(call.shape.seq * width_), width_};
+        dropout_(call.options.dropout, piece.sample) {
+    k_ = copied_keys(call.k);
+    v_ = copied_keys(call.v);
+    dk_ = {frame_.take<float>(piece.keys.size() * width_), width_};
+    dv_ = {frame_.take<float>(piece.keys.size() * width_), width_};
     dq_ = {frame_.take<float>(kQueryRows * width_), width_};
     scores_ = {frame_.take<float>(kQueryRows * kKeyColumns), kKeyColumns};
     dscores_ = {frame_.take<float>(kQueryRows * kKeyColumns), kKeyColumns};
@@ -50,26 +60,30 @@ class BackwardHead {
   }
 
   void run() {
-    std::fill_n(dk_.data, call_.shape.seq * width_, 0.0f);
-    std::fill_n(dv_.data, call_.shape.seq * width_, 0.0f);
-    const std::int64_t blocks = divide_up(call_.shape.seq, kQueryRows);
+    std::fill_n(dk_.data, piece_.keys.size() * width_, 0.0f);
+    std::fill_n(dv_.data, piece_.keys.size() * width_, 0.0f);
+    const std::int32_t* starts = call_.starts_of(piece_.sample);
     for (std::int64_t member = 0; member < call_.group; ++member)
-      for (std::int64_t b = 0; b < blocks; ++b)
-        query_block(kv_head_ * call_.group + member,
-                    QueryBlock(b, call_.shape.seq, call_.starts_of(sample_)));
+      for (std::int64_t i = piece_.queries.begin; i < piece_.queries.end; i += kQueryRows)
+        query_block(piece_.kv_head * call_.group + member,
+                    QueryBlock(i / kQueryRows, call_.shape.seq, starts));
+    if (!piece_.to_keys) return;
     store(dk_, gradients_.dk);
     store(dv_, gradients_.dv);
   }
 
  private:
-  /// All keys or values of the kv head: every query block reads them.
-  Rows<const C> copied_head(const TensorView& view) {
-    const std::int64_t seq = call_.shape.seq;
-    return copied<C>(head_rows<const T>(view, first_row_, kv_head_, width_), seq, width_,
-                     frame_.take<C>(seq * width_));
+  /// The piece's keys or values: every query block reads them.
+  Rows<const C> copied_keys(const TensorView& view) {
+    const auto rows =
+        head_rows<const T>(view, first_row_ + piece_.keys.begin, piece_.kv_head, width_);
+    return copied<C>(rows, piece_.keys.size(), width_, frame_.take<C>(piece_.keys.size() * width_));
   }
 
   void query_block(std::int64_t head, const QueryBlock& block) {
+    const std::int64_t first = std::max(block.first_key, piece_.keys.begin);
+    const std::int64_t last = std::min(block.end, piece_.keys.end);
+    if (first >= last) return;
     const std::int64_t row = first_row_ + block.begin;
     const auto q_rows = head_rows<const T>(call_.q, row, head, width_);
     const auto dout_rows = head_rows<const T>(gradients_.dout, row, head, width_);
@@ -83,9 +97,11 @@ class BackwardHead {
     }
     const auto q = copied<C>(q_rows, block.rows(), width_, q_copy_);
     const auto dout = copied<C>(dout_rows, block.rows(), width_, dout_copy_);
-    for (std::int64_t key = block.first_key; key < block.end; key += kKeyColumns)
-      tile(head, block, key, std::min(kKeyColumns, block.end - key), q, dout);
-
+    for (std::int64_t key = first, next = 0; key < last; key = next) {
+      next = block.tile_end(key);
+      tile(head, block, key, next - key, q, dout);
+    }
+    if (!piece_.to_queries) return;
     const auto dq_rows = head_rows<T>(gradients_.dq, row, head, width_);
     for (std::int64_t r = 0; r < block.rows(); ++r) store_row(dq_.row(r), dq_rows.row(r), width_);
   }
@@ -94,17 +110,21 @@ class BackwardHead {
             Rows<const C> q, Rows<const C> dout) {
     const std::int64_t rows = block.rows();
     const TileForm to_scores{.m = rows, .n = keys, .k = width_, .transpose_b = true};
-    multiply<C>(to_scores, q, k_.from(key), scores_);
-    multiply<C>(to_scores, dout, v_.from(key), dscores_);
+    const std::int64_t at = key - piece_.keys.begin;
+    multiply<C>(to_scores, q, k_.from(at), scores_);
+    multiply<C>(to_scores, dout, v_.from(at), dscores_);
     for (std::int64_t r = 0; r < rows; ++r) softmax_row(head, block, r, key, keys);
     const Rows<const C> p{probability_operand_.data, kKeyColumns};
     const Rows<const C> ds{dscore_operand_.data, kKeyColumns};
-    const TileForm to_keys{
-        .m = keys, .n = width_, .k = rows, .transpose_a = true, .accumulate = true};
-    multiply<C>(to_keys, p, dout, dv_.from(key));
-    multiply<C>(to_keys, ds, q, dk_.from(key));
-    multiply<C>({.m = rows, .n = width_, .k = keys, .accumulate = key != block.first_key}, ds,
-                k_.from(key), dq_);
+    if (piece_.to_keys) {
+      const TileForm to_keys{
+          .m = keys, .n = width_, .k = rows, .transpose_a = true, .accumulate = true};
+      multiply<C>(to_keys, p, dout, dv_.from(at));
+      multiply<C>(to_keys, ds, q, dk_.from(at));
+    }
+    if (piece_.to_queries)
+      multiply<C>({.m = rows, .n = width_, .k = keys, .accumulate = key != block.first_key}, ds,
+                  k_.from(at), dq_);
   }
 
   /// p = exp(scale s - lse) and ds = scale p (factor dp - delta), with zeros where masked.
@@ -112,7 +132,7 @@ class BackwardHead {
                    std::int64_t keys) {
     const std::int64_t i = block.begin + r;
     const Range seen = block.visible(i, key, keys);
-    const float lse = call_.lse_of(sample_, head)[i];
+    const float lse = call_.lse_of(piece_.sample, head)[i];
     const float delta = delta_[r];
     const float scale = call_.scale;
     float* __restrict score = scores_.row(r);
@@ -147,14 +167,15 @@ class BackwardHead {
   }
 
   void store(Rows<float> sums, const TensorView& gradient) const {
-    const auto rows = head_rows<T>(gradient, first_row_, kv_head_, width_);
-    for (std::int64_t r = 0; r < call_.shape.seq; ++r) store_row(sums.row(r), rows.row(r), width_);
+    const auto rows =
+        head_rows<T>(gradient, first_row_ + piece_.keys.begin, piece_.kv_head, width_);
+    for (std::int64_t r = 0; r < piece_.keys.size(); ++r)
+      store_row(sums.row(r), rows.row(r), width_);
   }
 
   const Call& call_;
   const Gradients& gradients_;
-  std::int64_t sample_;
-  std::int64_t kv_head_;
+  const Piece& piece_;
   std::int64_t first_row_;
   std::int64_t width_;
   DropoutStream dropout_;
@@ -167,6 +188,43 @@ class BackwardHead {
   C* dout_copy_ = nullptr;
   float delta_[kQueryRows];
 };
+
+/// Whole heads where they keep all threads busy, else parts of 256 queries or keys.
+template <class T, class C>
+void run_backward(const Call& call, const Gradients& gradients) {
+  const AttentionShape& shape = call.shape;
+  const std::int64_t heads = shape.batch * shape.kv_heads;
+  const std::int64_t parts = divide_up(shape.seq, kKeyColumns);
+  const auto run = [&](std::int64_t count, const auto& piece_of) {
+    for_rows(
+        "attn.backward", count, 1,
+        [&](std::int64_t item, std::int64_t) {
+          const Piece piece = piece_of(item);
+          BackwardPiece<T, C>(call, gradients, piece).run();
+        },
+        Balance::dynamic);
+  };
+  const Range all{0, shape.seq};
+  if (execution_threads() < 2 * heads || parts == 1) {
+    run(heads, [&](std::int64_t item) {
+      return Piece{item / shape.kv_heads, item % shape.kv_heads, all, all};
+    });
+    return;
+  }
+  run(2 * heads * parts, [&](std::int64_t item) {
+    const std::int64_t head = item / 2 / parts;
+    const std::int64_t begin = item / 2 % parts * kKeyColumns;
+    const std::int64_t end = std::min(shape.seq, begin + kKeyColumns);
+    Piece piece{head / shape.kv_heads, head % shape.kv_heads, {begin, end}, {0, end}};
+    piece.to_keys = item % 2 == 0;
+    piece.to_queries = !piece.to_keys;
+    if (piece.to_keys) {  // these keys, and the queries from the first of them on
+      piece.queries = {begin, shape.seq};
+      piece.keys = {begin, end};
+    }
+    return piece;
+  });
+}
 
 }  // namespace
 }  // namespace attention
@@ -182,16 +240,8 @@ void attention_backward(const AttentionShape& shape, const TensorView& dq, const
   call.expect_like_keys(dk, "dk");
   call.expect_like_keys(dv, "dv");
   const attention::Gradients gradients{dq, dk, dv, dout, out};
-  attention::with_types(q.dtype, [&]<class T, class C>(T, C) {
-    for_rows(
-        "attn.backward", shape.batch * shape.kv_heads, 1,
-        [&](std::int64_t item, std::int64_t) {
-          attention::BackwardHead<T, C>(call, gradients, item / shape.kv_heads,
-                                        item % shape.kv_heads)
-              .run();
-        },
-        Balance::dynamic);
-  });
+  attention::with_types(
+      q.dtype, [&]<class T, class C>(T, C) { attention::run_backward<T, C>(call, gradients); });
 }
 
 }  // namespace trireme::kernels

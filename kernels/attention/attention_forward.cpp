@@ -41,8 +41,9 @@ class ForwardBlock {
     const auto q = operand<C>(q_, block_.rows(), width_, q_copy_);
     std::fill_n(largest_, kQueryRows, -std::numeric_limits<float>::infinity());
     std::fill_n(total_, kQueryRows, 0.0f);
-    for (std::int64_t key = block_.first_key; key < block_.end; key += kKeyColumns) {
-      const std::int64_t keys = std::min(kKeyColumns, block_.end - key);
+    for (std::int64_t key = block_.first_key, next = 0; key < block_.end; key = next) {
+      next = block_.tile_end(key);
+      const std::int64_t keys = next - key;
       const bool first = key == block_.first_key;
       multiply<C>({.m = block_.rows(), .n = keys, .k = width_, .transpose_b = true}, q,
                   operand<C>(k_.from(key), keys, width_, k_copy_), scores_);

@@ -20,6 +20,7 @@ namespace trireme::kernels::attention {
 
 inline constexpr std::int64_t kQueryRows = 64;
 inline constexpr std::int64_t kKeyColumns = 256;
+static_assert(kKeyColumns % kQueryRows == 0);
 /// First keys of a block are rounded down to this, so that few shapes of products occur.
 inline constexpr std::int64_t kKeyGrain = 64;
 
@@ -53,6 +54,11 @@ struct QueryBlock {
         document_start(starts) {}
 
   std::int64_t rows() const { return end - begin; }
+  /// Where the tile that starts at `key` ends: tiles end at multiples of kKeyColumns, wherever the
+  /// first one starts.
+  std::int64_t tile_end(std::int64_t key) const {
+    return std::min(end, (key / kKeyColumns + 1) * kKeyColumns);
+  }
   /// Keys of the tile [key, key + keys) that query `i` sees, relative to `key`; may be empty.
   Range visible(std::int64_t i, std::int64_t key, std::int64_t keys) const {
     const std::int64_t low =
