@@ -19,6 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kExitName[] = "exit.json";
+
 std::string read_lock(int descriptor) {
   std::array<char, 256> text{};
   const ssize_t size = pread(descriptor, text.data(), text.size() - 1, 0);
@@ -52,6 +54,8 @@ RunFolder::RunFolder(const fs::path& path, const ResumeRequest& resume)
   check(resume.asked || !fs::exists(path_ / io::kLogName), Exit::kUsage,
         "{} holds a run already; continue it with --resume or choose another --run-dir",
         path_.string());
+  std::error_code ignored;
+  fs::remove(path_ / kExitName, ignored);  // a process that is killed must not seem to end well
   const std::string owner = this_process();
   [[maybe_unused]] const int cut = ftruncate(lock_, 0);
   [[maybe_unused]] const ssize_t written = pwrite(lock_, owner.data(), owner.size(), 0);
@@ -65,11 +69,13 @@ void RunFolder::write_deck(const deck::Deck& deck) const {
   io::write_file_atomically(path_ / "deck.resolved.json", deck.resolved_json);
 }
 
-void RunFolder::write_exit(int code, const std::string& reason, std::int64_t step) const {
+void write_exit(const fs::path& folder, int code, const std::string& reason, std::int64_t step) {
   const nlohmann::ordered_json record{
       {"code", code}, {"reason", reason}, {"step", step}, {"time", io::utc_now()}};
-  io::write_file_atomically(path_ / "exit.json", record.dump(2) + "\n");
+  io::write_file_atomically(folder / kExitName, record.dump(2) + "\n");
 }
+
+bool has_exit(const fs::path& folder) { return fs::exists(folder / kExitName); }
 
 fs::path default_run_folder(const fs::path& deck) {
   const std::time_t now = std::time(nullptr);

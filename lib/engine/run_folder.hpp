@@ -19,8 +19,9 @@ struct ResumeRequest {
 /// Rank 0's hold on the folder; other ranks have none.
 class RunFolder {
  public:
-  /// Creates and locks `path`. Exit::kUsage: it holds a run already and no resume was asked;
-  /// Exit::kFile: it can't be written, or another process (named by host and pid) holds the lock.
+  /// Creates and locks `path`, and removes the record of an earlier process. Exit::kUsage: it holds
+  /// a run already and no resume was asked; Exit::kFile: it can't be written, or another process
+  /// (named by host and pid) holds the lock.
   RunFolder(const std::filesystem::path& path, const ResumeRequest& resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -28,12 +29,16 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   void write_deck(const deck::Deck& deck) const;
-  void write_exit(int code, const std::string& reason, std::int64_t step) const;
 
  private:
   std::filesystem::path path_;
   int lock_ = -1;
 };
+
+/// exit.json; any one rank may write it, since the rank that fails alone is not always rank 0.
+void write_exit(const std::filesystem::path& folder, int code, const std::string& reason,
+                std::int64_t step);
+bool has_exit(const std::filesystem::path& folder);
 
 /// runs/<deck's name>-<UTC> beside the working directory: where a run without --run-dir goes.
 std::filesystem::path default_run_folder(const std::filesystem::path& deck);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,13 +12,21 @@ namespace trireme::engine {
 namespace {
 
 constexpr std::array<int, 3> kSignals{SIGTERM, SIGINT, SIGUSR1};
+constexpr std::int64_t kSameRequest = 2;  // seconds
 std::atomic<int> g_caught{0};
+std::atomic<std::int64_t> g_caught_at{0};
 std::array<struct sigaction, kSignals.size()> g_before;
 
-/// The second signal takes its usual effect: whoever sends it twice does not want to wait.
+/// A later second signal takes its usual effect: whoever sends it twice does not want to wait.
 void on_signal(int number) {
-  int none = 0;
-  if (g_caught.compare_exchange_strong(none, number)) return;
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  std::int64_t never = 0;
+  if (g_caught_at.compare_exchange_strong(never, now.tv_sec)) {
+    g_caught = number;
+    return;
+  }
+  if (now.tv_sec - g_caught_at <= kSameRequest) return;
   constexpr char kText[] = "second signal: leaving without a new checkpoint\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, kText, sizeof(kText) - 1);
   signal(number, SIG_DFL);
@@ -37,6 +46,7 @@ StopSignals::StopSignals() {
 StopSignals::~StopSignals() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &g_before[i], nullptr);
   g_caught = 0;
+  g_caught_at = 0;
 }
 
 std::string StopSignals::caught() {

@@ -9,7 +9,8 @@
 namespace trireme::engine {
 
 /// Catches SIGTERM, SIGINT and SIGUSR1 while it lives. The first one asks for a checkpoint and exit
-/// 10 after the running step; a second one ends the process at once, without a checkpoint.
+/// 10 after the running step; one more than two seconds later ends the process at once, without a
+/// checkpoint. Sooner it is the same request: batch system and mpirun both deliver it.
 class StopSignals {
  public:
   StopSignals();

@@ -162,8 +162,10 @@ bool Trainer::train_step() {
   ++step_;
   tokens_ += setup_.tokens_per_step();
   record(result);
-  if (result.stop && step_ < deck_.run.max_steps)
+  if (result.stop && step_ < deck_.run.max_steps) {
+    if (reason.empty()) reason = stop_.reason(leads());  // a signal reaches ranks one by one
     stop_reason_ = reason.empty() ? "another rank asked to stop" : reason;
+  }
   return stop_reason_.empty();
 }
 
@@ -280,11 +282,19 @@ Outcome Trainer::run() {
     }
     return finish();
   } catch (const Error& error) {
-    if (leads()) {
-      folder_->write_exit(error.exit_code(), error.text(), step_);
-      log_->write(io::StopEvent{step_, error.text(), error.exit_code(), {}});
-    }
+    record_failure(error);
     throw;
+  }
+}
+
+/// Rank 0 records every failure, another rank its own when it is the first: then the others wait
+/// for it and will be ended. What goes wrong here must not hide the error itself.
+void Trainer::record_failure(const Error& error) noexcept {
+  try {
+    if (leads() || !has_exit(folder_path_))
+      write_exit(folder_path_, error.exit_code(), error.text(), step_);
+    if (leads()) log_->write(io::StopEvent{step_, error.text(), error.exit_code(), {}});
+  } catch (const std::exception&) {
   }
 }
 
@@ -312,7 +322,7 @@ Outcome Trainer::finish() {
   if (leads()) {
     log_->write(io::StopEvent{step_, outcome_.reason, static_cast<int>(outcome_.code), {}});
     log_->sync();
-    folder_->write_exit(static_cast<int>(outcome_.code), outcome_.reason, step_);
+    write_exit(folder_path_, static_cast<int>(outcome_.code), outcome_.reason, step_);
   }
   return outcome_;
 }

@@ -76,6 +76,7 @@ class Trainer {
   void save();
   void warn(const std::string& text);
   Outcome finish();
+  void record_failure(const Error& error) noexcept;
   std::string breakdown() const;
   StepInput step_input() const;
   bool leads() const { return world_.rank() == 0; }
