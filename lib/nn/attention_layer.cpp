@@ -29,7 +29,8 @@ AttentionLayer::AttentionLayer(PlanBuilder& b, const LayerConfig& config)
   if (config.qk_norm) {
     // Each rank norms its own heads only: gradients of the shared gamma are partial sums.
     const bool partial = placement.tensor > 1;
-    rotated_ = b.buffer("rotated", {tokens, qkv_weight_.rows}, placement.compute);
+    const std::int64_t k_width = shape_.kv_heads * shape_.head_dim;
+    rotated_ = b.buffer("rotated", {tokens, q_width + k_width}, placement.compute);
     q_norm_ = NormPiece::add(b, "attention.q_norm", kernels::NormKind::rms, config.norm_epsilon,
                              shape_.head_dim, tokens * shape_.heads, partial);
     k_norm_ = NormPiece::add(b, "attention.k_norm", kernels::NormKind::rms, config.norm_epsilon,
@@ -68,8 +69,7 @@ TensorView AttentionLayer::part(const TensorView& packed, int which) const {
   return which == 0 ? packed.column_slice(0, q) : packed.column_slice(q + (which - 1) * kv, kv);
 }
 
-void AttentionLayer::rotate(const StepContext&, const TensorView& packed,
-                            kernels::Rotation rotation) const {
+void AttentionLayer::rotate(const TensorView& packed, kernels::Rotation rotation) const {
   if (!config_.rotary) return;
   for (const int which : {0, 1})
     kernels::rotary(part(packed, which), *config_.rotary, shape_.seq, rotation);
@@ -91,7 +91,7 @@ void AttentionLayer::run_forward(const StepContext& c, Slot gathered) const {
     kernels::norm_forward(q_norm_.kernel(c), part(projected, 0), part(qkv, 0), q_norm_.saved(c));
     kernels::norm_forward(k_norm_.kernel(c), part(projected, 1), part(qkv, 1), k_norm_.saved(c));
   }
-  rotate(c, qkv, kernels::Rotation::forward);
+  rotate(qkv, kernels::Rotation::forward);
   kernels::attention_forward(shape_, c.view(attended_), c.view(lse_), part(qkv, 0), part(qkv, 1),
                              part(projected, 2), options(c));
   linear(c, c.view(output_.partial()), c.view(attended_), output_.weight());
@@ -124,7 +124,7 @@ void AttentionLayer::run_backward(const StepContext& c, Slot dout, Slot dgathere
   kernels::attention_backward(shape_, part(dqkv, 0), part(dqkv, 1), part(dqkv, 2),
                               c.view(dattended_), part(qkv, 0), part(qkv, 1), part(projected, 2),
                               c.view(attended_), c.view(lse_), options(c));
-  rotate(c, dqkv, kernels::Rotation::inverse);
+  rotate(dqkv, kernels::Rotation::inverse);
   if (config_.qk_norm) {
     kernels::norm_backward(q_norm_.kernel(c), part(projected, 0), part(dqkv, 0), q_norm_.saved(c),
                            {}, part(dqkv, 0), q_norm_.gradients(c));

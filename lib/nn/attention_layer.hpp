@@ -22,11 +22,12 @@ class AttentionLayer {
   void add_projections(PlanBuilder& b);
   void run_forward(const StepContext& c, Slot gathered) const;
   void run_backward(const StepContext& c, Slot dout, Slot dgathered) const;
-  void rotate(const StepContext& c, const TensorView& packed, kernels::Rotation rotation) const;
+  void rotate(const TensorView& packed, kernels::Rotation rotation) const;
   kernels::AttentionOptions options(const StepContext& c) const;
-  /// Queries, keys and values of a packed [tokens, (heads + 2 kv_heads) head_dim].
+  /// Queries (0), keys (1) or values (2) of a packed [tokens, (heads + 2 kv_heads) head_dim].
   TensorView part(const TensorView& packed, int which) const;
-  /// The projection as attention reads it: normed and rotated.
+  /// Queries and keys as attention reads them: normed and rotated. Without q/k norm the projection
+  /// is rotated in place, because backward can turn the gradient back; norms need what they read.
   Slot ready() const { return rotated_ == Slot::none ? qkv_ : rotated_; }
 
   LayerConfig config_;

@@ -7,10 +7,12 @@
 // Kept for backward, bytes a token of a layer on one rank (s = size of the compute dtype, h hidden,
 // f ffn_hidden, q and v the widths of queries and of keys/values, t tensor ranks; the rows of the
 // residual stream are divided by t under sequence parallelism):
-//   h s (normed, attention) + h s (x + attention) + h s (normed, mlp) + (q + 2 v) s / t + q s / t +
-//   4 heads / t
-//   + 2 f s / t (SwiGLU: gate and up; others: before and behind the activation) + norm statistics,
-//   4 or 8 each
+//   3 h s            normed before attention, x + attention, normed before mlp
+//   (2 q + 2 v) s/t  projection, and what attention gives
+//   4 heads/t        its log-sum-exp
+//   2 f s/t          SwiGLU: gate and up; others: before and behind the activation
+//   2 x 4 or 2 x 8   statistics of RMSNorm or LayerNorm
+//   q/k norm: (q + v) s/t + 4 (heads + kv_heads)/t more
 
 #include "lib/nn/layer_config.hpp"
 

@@ -7,8 +7,8 @@
 
 namespace trireme::nn {
 
-// ---- parameters
-// ---------------------------------------------------------------------------------------
+// Parameters.
+
 Parameter matrix(std::string name, std::int64_t out, std::int64_t in, int split_dim, double std);
 Parameter vector(std::string name, std::int64_t size, Initialisation::Kind kind,
                  bool partial_gradient);
@@ -28,8 +28,8 @@ struct Fused {
   bool accumulate(const StepContext& context) const { return context.accumulate(first); }
 };
 
-// ---- norms
-// --------------------------------------------------------------------------------------------
+// Norms.
+
 /// Norm of rows of `width` columns, or of groups of `width` columns: parameters and statistics.
 struct NormPiece {
   kernels::NormKind kind = kernels::NormKind::rms;
@@ -48,8 +48,8 @@ struct NormPiece {
   kernels::NormGradients gradients(const StepContext& context) const;
 };
 
-// ---- products
-// -----------------------------------------------------------------------------------------
+// Products.
+
 /// y = x W^T (+ bias)
 void linear(const StepContext& context, const TensorView& y, const TensorView& x,
             const Fused& weight, const Fused& bias = {});
@@ -64,8 +64,8 @@ inline double product_flops(std::int64_t rows, const Fused& weight) {
          static_cast<double>(weight.columns);
 }
 
-// ---- rows of the residual stream
-// ----------------------------------------------------------------------
+// Rows of the residual stream.
+
 /// Places of dropout in a layer; layer x 8 + place names a mask.
 enum class DropoutPlace : std::uint8_t { embedding, attention, projection, mlp };
 

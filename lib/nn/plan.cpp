@@ -46,6 +46,9 @@ ParameterId PlanBuilder::parameter(int unit, Parameter parameter) {
 void PlanBuilder::step(Pass pass, Step step) {
   check(step.kind != StepKind::compute || step.body, Exit::kUnexpected, "segment {} has no body",
         step.name);
+  if (step.kind == StepKind::compute)
+    for (const auto* slots : {&step.reads, &step.writes})
+      for (const Slot slot : *slots) step.bytes += spec(slot).bytes();
   (pass == Pass::forward ? plan_.forward : plan_.backward).push_back(std::move(step));
 }
 

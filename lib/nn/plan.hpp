@@ -106,8 +106,9 @@ struct Step {
   std::vector<int> weights_of;    ///< positions of units whose weights are read
   std::vector<int> gradients_of;  ///< positions of units whose gradients are written
   double flops = 0;
-  std::int64_t bytes =
-      0;      ///< memory traffic of a segment; payload of a collective (bytes of the whole tensor)
+  /// Memory traffic of a segment: what it reads and writes, each buffer once, weights not counted.
+  /// Payload of a collective: bytes of the whole tensor.
+  std::int64_t bytes = 0;
   Body body;  ///< empty for collectives
 };
 
@@ -134,6 +135,7 @@ class PlanBuilder {
   ParameterId parameter(int unit, Parameter parameter);
 
   enum class Pass : std::uint8_t { forward, backward };
+  /// Adds a step; the bytes of a segment are counted here.
   void step(Pass pass, Step step);
   /// Collectives over the tensor group; nothing is added when it has one rank.
   void all_reduce(Pass pass, Slot slot);

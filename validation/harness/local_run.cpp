@@ -90,6 +90,7 @@ class LocalRun::Impl::Context final : public nn::StepContext {
     return TensorView::of(unit(id).gradients.data() + placed.offset, placed.local);
   }
   bool accumulate(nn::ParameterId id) const override {
+    expect(step_.gradients_of, id, "gradients");
     const int index = block().units[at(id.unit)];
     return run_.first_gradient_.at(index) != std::pair{block_, run_.micro_};
   }

@@ -146,6 +146,54 @@ TEST(Build, WeightHalvesMayBeDelayed) {
     }
 }
 
+/// Bytes of internal buffers that forward writes and backward reads.
+std::int64_t kept_bytes(const nn::BlockPlan& plan) {
+  std::set<nn::Slot> kept;
+  std::set<nn::Slot> written;
+  for (const nn::Step& step : plan.backward) {
+    for (const nn::Slot slot : step.reads)
+      if (!written.contains(slot)) kept.insert(slot);
+    written.insert(step.writes.begin(), step.writes.end());
+  }
+  std::int64_t sum = 0;
+  for (const nn::Slot slot : kept) {
+    const nn::BufferSpec& spec = plan.buffers[static_cast<std::size_t>(slot)];
+    if (spec.role == nn::Role::internal) sum += spec.bytes();
+  }
+  return sum;
+}
+
+/// The formula of lib/nn/blocks.hpp.
+TEST(Build, KeepsForBackwardWhatItSays) {
+  for (const auto& [name, m] : tiny_models())
+    for (const std::int64_t t : {1, 2, 4})
+      for (const DType dtype : {DType::f32, DType::bf16}) {
+        SCOPED_TRACE(name + ", tensor " + std::to_string(t));
+        const bool parallel = t > 1;
+        const auto placement = tiny_placement(t, parallel, dtype);
+        const auto s = static_cast<std::int64_t>(size_of(dtype));
+        const std::int64_t q = m.heads * m.head_dim;
+        const std::int64_t v = m.kv_heads * m.head_dim;
+        const std::int64_t statistics = m.norm.type == deck::NormType::layernorm ? 8 : 4;
+        const std::int64_t rows = 3 * m.hidden * s + 2 * statistics;  // of the residual stream
+        std::int64_t divided = (2 * q + 2 * v) * s + 4 * m.heads + 2 * m.ffn_hidden * s;
+        if (m.qk_norm) divided += (q + v) * s + 4 * (m.heads + m.kv_heads);
+        const auto model = models::build_language_model(m, placement);
+        EXPECT_EQ(kept_bytes(*model.blocks[1].plan),
+                  placement.local_tokens() * rows + placement.tokens() * divided / t);
+      }
+}
+
+TEST(Build, CountsTheTrafficOfItsSegments) {
+  const auto placement = tiny_placement();
+  const auto model = models::build_language_model(tiny_llama(), placement);
+  for (const models::Block& block : model.blocks)
+    for (const auto* steps : {&block.plan->forward, &block.plan->backward})
+      for (const nn::Step& step : *steps) EXPECT_GT(step.bytes, 0) << step.name;
+  const nn::Step& norm = model.blocks[1].plan->forward[0];  // reads x, writes normed and rstd
+  EXPECT_EQ(norm.bytes, placement.tokens() * (2 * tiny_llama().hidden + 1) * 4);
+}
+
 TEST(Build, CountsTheWorkOfItsProducts) {
   const auto config = tiny_llama();
   const auto placement = tiny_placement();
