@@ -12,6 +12,7 @@ namespace trireme::kernels {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+constexpr float kAbsent = std::numeric_limits<float>::lowest();  // in statistics
 constexpr std::int64_t kPiece = Pieces::kWidest;
 
 /// Calls f(first column, fp32 values) for the pieces of columns [0, columns) of one row.
@@ -64,8 +65,8 @@ void cross_entropy_statistics(const TensorView& logits, const TensorView& target
   for_rows("cross_entropy", tokens, row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const std::int64_t mine = target_column(target[row], shard);
-      float most = kMinusInfinity;
-      float wanted = kMinusInfinity;
+      float most = columns == 0 ? kAbsent : kMinusInfinity;
+      float wanted = kAbsent;
       for_columns(logits, row, columns, [&](std::int64_t first, std::int64_t n, const float* x) {
         most = std::max(most, lane_max(n, [x](std::int64_t i) { return x[i]; }));
         if (mine >= first && mine < first + n) wanted = x[mine - first];
@@ -99,11 +100,11 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
 
   const auto combine = [&](std::int64_t token) {
     float most = kMinusInfinity;
-    float wanted = kMinusInfinity;
+    float wanted = kAbsent;
     for (std::int64_t rank = 0; rank < ranks; ++rank) {
       const float* s = from + (rank * tokens + token) * 3;
       most = std::max(most, s[0]);
-      if (s[2] != kMinusInfinity) wanted = s[2];  // at most one rank holds the target
+      if (s[2] != kAbsent) wanted = s[2];  // at most one rank holds the target
     }
     double sum = 0;
     for (std::int64_t rank = 0; rank < ranks; ++rank) {

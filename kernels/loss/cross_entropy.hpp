@@ -25,9 +25,10 @@ struct VocabularyShard {
   std::int64_t valid_columns = 0;
 };
 
-/// statistics f32 [tokens, 3] <- {m = max x, sum exp(x - m), x[target] or -inf when the target is
-/// ignored or another rank's} over the valid columns; a shard of padding alone gives {-inf, 0,
-/// -inf}. targets i32 [tokens]: global ids or kIgnoredTarget.
+/// statistics f32 [tokens, 3] <- {m = max x, sum exp(x - m), x[target] or the lowest float when the
+/// target is ignored or another rank's} over the valid columns; a shard of padding alone gives
+/// {lowest, 0, lowest}. Finite wherever the logits are, so that a search for NaN and infinity finds
+/// what went wrong alone. targets i32 [tokens]: global ids or kIgnoredTarget.
 void cross_entropy_statistics(const TensorView& logits, const TensorView& targets,
                               const VocabularyShard& shard, const TensorView& statistics);
 

@@ -54,9 +54,10 @@ OperationState& Communicator::prepare(Operation operation, const void* source, v
   check(index_ >= 0, Exit::kUnexpected, "{} in a {} group that this rank is not in",
         name_of(operation), name_of(group_.kind));
   check(count >= 0, Exit::kUnexpected, "{} of {} elements", name_of(operation), count);
-  check(!pool_->free.empty(), Exit::kUnexpected,
-        "more than {} operations in flight in {}: complete some first", kMaxInFlight,
-        group_.text());
+  // fail() behind an if: check() would make the group's text at every call.
+  if (pool_->free.empty())
+    fail(Exit::kUnexpected, "more than {} operations in flight in {}: complete some first",
+         kMaxInFlight, group_.text());
   OperationState& state = *pool_->free.back();
   pool_->free.pop_back();
   state.operation = operation;
@@ -72,8 +73,9 @@ OperationState& Communicator::prepare(Operation operation, const void* source, v
 }
 
 Request Communicator::start(OperationState& state) {
-  check(state.peer >= 0 && state.peer < size(), Exit::kUnexpected, "{} with member {} of {}",
-        name_of(state.operation), state.peer, group_.text());
+  if (state.peer < 0 || state.peer >= size())
+    fail(Exit::kUnexpected, "{} with member {} of {}", name_of(state.operation), state.peer,
+         group_.text());
   state.in_use = true;
   state.begun = state.moved_all = state.done = false;
   state.polls = 0;

@@ -131,12 +131,13 @@ OperationState* SharedPath::decide_next() {
 void SharedPath::check_agreement(const OperationState& op, const Arrival& other, int member) const {
   const bool same = other.operation == op.operation && other.count == op.count &&
                     other.dtype == op.dtype && other.root == op.peer;
-  check(same, Exit::kPeer,
-        "members of {} disagree about operation {}: this rank started {} of {} {} (root {}), rank "
-        "{} started {} of {} {} (root {}); their programs differ",
-        group_.text(), op.sequence, name_of(op.operation), op.count, name_of(op.dtype), op.peer,
-        group_.rank(member), name_of(other.operation), other.count, name_of(other.dtype),
-        other.root);
+  if (same) return;
+  fail(Exit::kPeer,
+       "members of {} disagree about operation {}: this rank started {} of {} {} (root {}), rank "
+       "{} started {} of {} {} (root {}); their programs differ",
+       group_.text(), op.sequence, name_of(op.operation), op.count, name_of(op.dtype), op.peer,
+       group_.rank(member), name_of(other.operation), other.count, name_of(other.dtype),
+       other.root);
 }
 
 void SharedPath::leave(const OperationState& op) {

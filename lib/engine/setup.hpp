@@ -19,7 +19,7 @@ class Setup {
   Setup(const Setup&) = delete;
   Setup& operator=(const Setup&) = delete;
 
-  const deck::Deck& deck;
+  const deck::Deck deck;
   comm::ProcessGrid grid;
   models::Model model;
   program::Options options;

@@ -163,7 +163,7 @@ void ReduceUpdate::finish(const std::vector<std::vector<std::int32_t>>& units) {
     agree.group = Group::world;
     agree.event = event;
     agree.reads = agree.writes = {resident_.scalars(s)};
-    agree.bytes = kScalars * std::int64_t{sizeof(double)};
+    agree.bytes = grid_.buffers[static_cast<std::size_t>(agree.reads[0])].bytes;
     out_.push_back(std::move(agree));
   }
   for (std::int32_t s = 0; s < layout_.stages; ++s) {

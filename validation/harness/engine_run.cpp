@@ -161,46 +161,53 @@ double EngineRun::evaluate() {
   return evaluation_.run(forward).loss_sum;
 }
 
-StepOutcome EngineRun::outcome() const {
-  return gather([](const state::UnitState& unit) { return unit.gradients; });
-}
-
-StepOutcome EngineRun::masters() const {
-  return gather([](const state::UnitState& unit) { return unit.masters; });
-}
-
-StepOutcome EngineRun::gather(const Values& values) const {
-  StepOutcome made;
+StepOutcome EngineRun::outcome() {
+  const GatherOptions options{.equal_replicas = !faults_.program && !faults_.swap_shards,
+                              .swap_shards = faults_.swap_shards};
+  StepOutcome made = gather_whole(
+      world_, setup_.model, place_, store_,
+      [](const state::UnitState& unit) { return unit.gradients; }, options);
   made.loss = loss_;
-  const std::int64_t tensor = place_.grid.tensor();
-  std::int64_t shard = place_.at.tensor;
-  if (faults_.swap_shards && shard < 2) shard = 1 - shard;
-  const bool sound = !faults_.program && !faults_.swap_shards;
-  for (std::size_t u = 0; u < setup_.model.units.size(); ++u) {
-    const nn::Unit& unit = setup_.model.units[u];
+  return made;
+}
+
+StepOutcome EngineRun::masters() {
+  return gather_whole(world_, setup_.model, place_, store_,
+                      [](const state::UnitState& unit) { return unit.masters; });
+}
+
+StepOutcome gather_whole(const comm::World& world, const models::Model& model,
+                         const engine::Place& place, state::Store& store, const UnitValues& values,
+                         const GatherOptions& options) {
+  StepOutcome made;
+  std::int64_t shard = place.at.tensor;
+  if (options.swap_shards && shard < 2) shard = 1 - shard;
+  for (std::size_t u = 0; u < model.units.size(); ++u) {
+    const nn::Unit& unit = model.units[u];
     const state::UnitState* mine = nullptr;
-    for (const state::UnitState& state : const_cast<state::Store&>(store_).units())
+    for (const state::UnitState& state : store.units())
       if (state.index == static_cast<std::int32_t>(u)) mine = &state;
     for (std::size_t p = 0; p < unit.parameters.size(); ++p) {
       const nn::PlacedParameter& placed = unit.parameters[p];
       const nn::Parameter& parameter = placed.parameter;
-      const std::string name = nn::logical_name(unit, parameter);
+      const auto visit_mine = [&](const auto& visit) {
+        for_shard(
+            parameter, place.grid.tensor(), shard, [&](std::int64_t logical, std::int64_t local) {
+              visit(at(logical), static_cast<double>(values(*mine)[at(placed.offset + local)]));
+            });
+      };
       std::vector<double> part(at(parameter.shape.elements()));
-      const bool speaks = mine && mine->primary && place_.at.data == 0 &&
-                          (parameter.split_dim >= 0 || place_.at.tensor == 0);
-      if (speaks)
-        for_shard(parameter, tensor, shard, [&](std::int64_t logical, std::int64_t local) {
-          part[at(logical)] = static_cast<double>(values(*mine)[at(placed.offset + local)]);
-        });
+      const bool speaks = mine && mine->primary && place.at.data == 0 &&
+                          (parameter.split_dim >= 0 || place.at.tensor == 0);
+      if (speaks) visit_mine([&](std::size_t i, double value) { part[i] = value; });
       std::vector<double> whole(part.size());
-      MPI_Allreduce(part.data(), whole.data(), narrow<int>(static_cast<std::int64_t>(part.size())),
-                    MPI_DOUBLE, MPI_SUM, world_.comm());
-      if (mine && sound)
-        for_shard(parameter, tensor, shard, [&](std::int64_t logical, std::int64_t local) {
-          const auto value = static_cast<double>(values(*mine)[at(placed.offset + local)]);
-          check(value == whole[at(logical)], Exit::kUnexpected,
-                "replicas of {} disagree at {}: {} and {}", name, logical, value,
-                whole[at(logical)]);
+      MPI_Allreduce(part.data(), whole.data(), narrow<int>(parameter.shape.elements()), MPI_DOUBLE,
+                    MPI_SUM, world.comm());
+      const std::string name = nn::logical_name(unit, parameter);
+      if (mine && options.equal_replicas)
+        visit_mine([&](std::size_t i, double value) {
+          check(value == whole[i] || std::isnan(value), Exit::kUnexpected,
+                "replicas of {} disagree at {}: {} and {}", name, i, value, whole[i]);
         });
       made.tensors.push_back({name, static_cast<int>(u), static_cast<int>(p), parameter.shape});
       made.gradients.push_back(std::move(whole));

@@ -28,11 +28,26 @@ struct MadeTokens {
 /// Breaks an engine run on purpose.
 struct EngineFaults {
   /// Changes the compiled training program before it runs.
-  std::function<void(program::Compiled&)> program;
+  std::function<void(program::Compiled&)> program = {};
   std::int64_t blank_sample = -1;  ///< this sample's targets count for nothing
   double gradient_factor = 1;      ///< on the seed of the backward pass
   bool swap_shards = false;        ///< tensor ranks 0 and 1 hand in each other's gradients
 };
+
+/// A flat buffer of a unit: gradients, masters, a moment.
+using UnitValues = std::function<std::span<const float>(const state::UnitState&)>;
+struct GatherOptions {
+  /// Replicas (data axis, tied stages, undivided parameters) must be equal to the bit, an Error
+  /// otherwise.
+  bool equal_replicas = true;
+  /// Fault: tensor ranks 0 and 1 hand in each other's shards.
+  bool swap_shards = false;
+};
+/// Whole logical tensors in StepOutcome::gradients, on all ranks, from those that hold them;
+/// collective. Only for small models.
+StepOutcome gather_whole(const comm::World& world, const models::Model& model,
+                         const engine::Place& place, state::Store& store, const UnitValues& values,
+                         const GatherOptions& options = {});
 
 class EngineRun {
  public:
@@ -41,12 +56,10 @@ class EngineRun {
 
   /// The next training step.
   engine::StepResult step();
-  /// The loss of the last step and its gradients, whole tensors, equal on all ranks; for
-  /// compare(). Collective. Replicas of a gradient (data axis, tied stages, undivided parameters)
-  /// must be equal to the bit, unless a fault was planted.
-  StepOutcome outcome() const;
+  /// The loss of the last step and its gradients, whole, on all ranks. Collective.
+  StepOutcome outcome();
   /// The same for the masters.
-  StepOutcome masters() const;
+  StepOutcome masters();
   /// Forward only, on the tokens of the step to come: the summed loss.
   double evaluate();
 
@@ -58,8 +71,6 @@ class EngineRun {
   std::int64_t steps() const { return step_; }
 
  private:
-  using Values = std::function<std::span<const float>(const state::UnitState&)>;
-  StepOutcome gather(const Values& values) const;
   engine::StepInput input() const;
   engine::LoadBatch load();
 

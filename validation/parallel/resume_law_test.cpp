@@ -1,0 +1,167 @@
+// The law of resuming: 20 steps are 10 steps, a new process and 10 more; to the bit on the same
+// grid, up to the order of summation on another.
+
+#include "lib/engine/trainer.hpp"
+#include "validation/harness/bound.hpp"
+#include "validation/harness/engine_run.hpp"
+#include "validation/harness/reference_math.hpp"
+#include "validation/harness/token_deck.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+namespace trireme::validation {
+namespace {
+
+constexpr std::int64_t kHalf = 10;
+
+struct Finished {
+  engine::Outcome outcome;
+  StepOutcome masters;                // whole, on all ranks
+  std::vector<StepOutcome> moments;   // whole, on all ranks
+  std::vector<io::StepRecord> steps;  // all of the log; rank 0
+};
+
+class ResumeLaw : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { runtime = std::make_unique<Runtime>(1); }
+  static void TearDownTestSuite() { runtime.reset(); }
+
+  /// One process's share of a run in `folder`, resumed from `from` ("": a fresh start, "latest").
+  Finished train(const deck::Deck& deck, const std::string& folder, const std::string& from = "",
+                 std::optional<std::int64_t> max_steps = {}) {
+    const engine::Setup setup(deck);
+    engine::TrainOptions options;
+    options.run_folder = decks.path(folder);
+    options.resume = {!from.empty(), from == "latest" ? "" : from};
+    options.max_steps = max_steps;
+    engine::Trainer trainer(world, *runtime, setup, options);
+    Finished made;
+    made.outcome = trainer.run();
+    const engine::Place place{setup.grid, setup.grid.coordinates(world.rank())};
+    const auto whole = [&](const UnitValues& values) {
+      return gather_whole(world, setup.model, place, trainer.store(), values);
+    };
+    made.masters = whole([](const state::UnitState& unit) { return unit.masters; });
+    for (int m = 0; m < setup.options.moments; ++m)
+      made.moments.push_back(whole(
+          [m](const state::UnitState& unit) { return unit.moments[static_cast<std::size_t>(m)]; }));
+    if (world.rank() == 0) made.steps = io::read_log(options.run_folder / io::kLogName).steps;
+    world.barrier();
+    return made;
+  }
+
+  deck::Deck deck(const std::string& extra, const std::string& grid) const {
+    return decks.deck(world.size(), extra + R"(, "parallel": )" + grid);
+  }
+
+  /// The checkpoint behind step kHalf of a run, written again with another RunState.
+  std::string tampered(const deck::Deck& deck, const std::string& from, const std::string& folder,
+                       const std::function<void(checkpoint::RunState&)>& change) {
+    const engine::Setup setup(deck);
+    const engine::Place place{setup.grid, setup.grid.coordinates(world.rank())};
+    state::Store store(world, setup.model, setup.layout, setup.resident, setup.options.moments,
+                       place.at.pipeline, {&setup.training});
+    const auto names = optim::state_names(deck.optimizer);
+    checkpoint::load(world, setup.grid, setup.model, from, names, store);
+    checkpoint::RunState state = checkpoint::read_state(from);
+    change(state);
+    return checkpoint::save(world, setup.grid, setup.model, store, names, state, decks.path(folder),
+                            0)
+        .path.string();
+  }
+
+  static std::unique_ptr<Runtime> runtime;
+  comm::World world;
+  TokenDecks decks;
+};
+std::unique_ptr<Runtime> ResumeLaw::runtime;
+
+/// NaN stands for "unknown": the norm of a step that was skipped.
+bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+void expect_same_bits(const Finished& got, const Finished& want) {
+  EXPECT_EQ(got.masters.gradients, want.masters.gradients);
+  ASSERT_EQ(got.moments.size(), want.moments.size());
+  for (std::size_t m = 0; m < want.moments.size(); ++m)
+    EXPECT_EQ(got.moments[m].gradients, want.moments[m].gradients);
+  ASSERT_EQ(got.steps.size(), want.steps.size());
+  for (std::size_t i = 0; i < want.steps.size(); ++i) {
+    SCOPED_TRACE(want.steps[i].step);
+    EXPECT_EQ(got.steps[i].step, want.steps[i].step);
+    EXPECT_EQ(got.steps[i].loss, want.steps[i].loss);
+    EXPECT_TRUE(same(got.steps[i].grad_norm, want.steps[i].grad_norm));
+    EXPECT_EQ(got.steps[i].lr, want.steps[i].lr);
+    EXPECT_EQ(got.steps[i].loss_scale, want.steps[i].loss_scale);
+  }
+}
+
+constexpr char kFp16[] =
+    R"(, "fp16": {"enabled": true, "initial_scale_power": 22, "loss_scale_window": 4, "hysteresis": 1})";
+
+std::string grid_of(int ranks) {
+  if (ranks == 1) return R"({"tensor": 1, "pipeline": 1})";
+  if (ranks == 2) return R"({"tensor": 1, "pipeline": 2})";
+  return R"({"data": 2, "tensor": 1, "pipeline": 2})";
+}
+std::string other_grid_of(int ranks) {
+  return ranks == 4 ? R"({"data": 1, "tensor": 2, "pipeline": 2, "sequence": true})"
+                    : R"({"tensor": 2, "pipeline": 1})";
+}
+
+TEST_F(ResumeLaw, SameGridSameBits) {
+  for (const std::string& extra : {std::string(), std::string(kFp16)}) {
+    SCOPED_TRACE(extra);
+    const auto folder = [&](const char* name) { return name + std::to_string(extra.size()); };
+    const deck::Deck whole = deck(extra, grid_of(world.size()));
+    const Finished straight = train(whole, folder("straight"));
+    EXPECT_EQ(straight.outcome.code, Exit::kOk);
+    const Finished half = train(whole, folder("halves"), "", kHalf);
+    EXPECT_EQ(half.outcome.code, Exit::kStopped);
+    EXPECT_EQ(half.outcome.last_step, kHalf);
+    const Finished rest = train(whole, folder("halves"), "latest");
+    EXPECT_EQ(rest.outcome.code, Exit::kOk);
+    EXPECT_EQ(rest.outcome.validation_loss, straight.outcome.validation_loss);
+    expect_same_bits(rest, straight);
+  }
+}
+
+TEST_F(ResumeLaw, AnotherGridWithinTheBound) {
+  if (world.size() == 1) return;  // there is no other grid
+  const Finished straight = train(deck("", grid_of(world.size())), "straight");
+  train(deck("", grid_of(world.size())), "moved", "", kHalf);
+  const Finished moved = train(deck("", other_grid_of(world.size())), "moved", "latest");
+  if (world.rank() == 0) {
+    ASSERT_EQ(moved.steps.size(), straight.steps.size());
+    for (std::size_t i = 0; i < straight.steps.size(); ++i)
+      EXPECT_LT(relative_error({moved.steps[i].loss}, {straight.steps[i].loss}),
+                bound(DType::f32, 0, 2))
+          << "step " << i + 1;
+  }
+  EXPECT_LT(std::abs(moved.outcome.validation_loss / straight.outcome.validation_loss - 1),
+            bound(DType::f32, 0, 2));
+}
+
+TEST_F(ResumeLaw, WhatACheckpointMustNotForget) {
+  const deck::Deck fp16 = deck(kFp16, grid_of(world.size()));
+  const Finished straight = train(fp16, "straight");
+  const Finished half = train(fp16, "half", "", kHalf);
+  const std::string good = half.outcome.checkpoints.back().path.string();
+  const auto ends_differently = [&](const std::string& name, const auto& change) {
+    const std::string from = tampered(fp16, good, name + "-checkpoints", change);
+    const Finished rest = train(fp16, name, from, kHalf);
+    return rest.masters.gradients != straight.masters.gradients;
+  };
+  EXPECT_FALSE(ends_differently("untouched", [](checkpoint::RunState&) {}));
+  EXPECT_TRUE(ends_differently("scaler", [&](checkpoint::RunState& state) {
+    state.optim.scaler = optim::initial_loss_scaler(fp16.precision.loss_scale);
+  }));
+  EXPECT_TRUE(ends_differently("updates",
+                               [](checkpoint::RunState& state) { state.optim.applied_steps = 0; }));
+  EXPECT_TRUE(ends_differently("data", [](checkpoint::RunState& state) { state.step = 0; }));
+}
+
+}  // namespace
+}  // namespace trireme::validation
