@@ -65,10 +65,13 @@ Hdf5File::Hdf5File(std::string path, Mode mode, MPI_Comm comm) : path_(std::move
 Hdf5File::Hdf5File(Hdf5File&& other) noexcept
     : path_(std::move(other.path_)),
       comm_(std::exchange(other.comm_, MPI_COMM_NULL)),
+      broken_(other.broken_),
       file_(std::move(other.file_)) {}
 
 Hdf5File::~Hdf5File() {
   const Hdf5Lock lock;
+  // After a failure the ranks' states may differ, and closing together could wait for ever.
+  if (broken_ && parallel()) file_.release();
   file_ = {};
   if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
 }
@@ -104,15 +107,27 @@ std::string Hdf5File::place(std::string_view name) const {
   return fmt::format("file '{}': '{}'", path_, name);
 }
 
+void Hdf5File::agree(const std::string& what, std::string error, bool collective) const {
+  int failed = error.empty() ? 0 : 1;
+  if (collective) MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, comm_);
+  if (error.empty()) error = "another rank failed";
+  broken_ = broken_ || failed != 0;
+  check(failed == 0, Exit::kFile, "{}: HDF5: {}", what, error);
+}
+
 void Hdf5File::flush() {
   const Hdf5Lock lock;
-  check_hdf5(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), fmt::format("writing out '{}'", path_));
+  std::string error;
+  if (H5Fflush(file_.get(), H5F_SCOPE_GLOBAL) < 0) error = take_hdf5_errors();
+  agree(fmt::format("writing out '{}'", path_), std::move(error), parallel());
 }
 
 void Hdf5File::close() {
   const Hdf5Lock lock;
   if (!file_) return;
-  check_hdf5(H5Fclose(file_.release()), fmt::format("closing '{}'", path_));
+  std::string error;
+  if (H5Fclose(file_.release()) < 0) error = take_hdf5_errors();
+  agree(fmt::format("closing '{}'", path_), std::move(error), parallel());
   if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
 }
 

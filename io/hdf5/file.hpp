@@ -6,7 +6,8 @@
 //   HDF5's own error stack. All calls are synchronous and may come from any thread.
 // - A file opened with a communicator: open, create, close, flush, create_*, extend, set_attribute
 //   are collective (all ranks, same order, same arguments), and so are write/read with
-//   Transfer::collective. Reads of attributes and lists need no partner.
+//   Transfer::collective. Reads of attributes and lists need no partner. When the data of a
+//   collective transfer, a flush or a close fail on one rank (its disk is full), all ranks throw.
 // - Memory is host memory, row-major and dense in the shape of the slab; element types convert
 //   between integers of different width and between floating-point types, as HDF5 does.
 // - Datasets are little-endian and never filled before they are written (FILL_TIME_NEVER): what
@@ -128,11 +129,14 @@ class Hdf5File {
   template <class Io>
   void transfer(std::string_view name, const Slab& slab, DType memory, Transfer transfer,
                 bool writing, const Io& io) const;
+  /// Throws when `error` is not empty, with `collective` on all ranks when it is not on any.
+  void agree(const std::string& what, std::string error, bool collective) const;
   /// "file 'x.h5': '/tokens'"
   std::string place(std::string_view name) const;
 
   std::string path_;
   MPI_Comm comm_ = MPI_COMM_NULL;
+  mutable bool broken_ = false;  ///< something failed, so a parallel file is not closed
   Hdf5Handle file_;
 };
 

@@ -27,7 +27,7 @@ class Hdf5Lock {
   std::scoped_lock<std::recursive_mutex> lock_;
 };
 
-/// HDF5's error stack, innermost call last, as one line; empties the stack. The lock is held.
+/// HDF5's error stack as one line, innermost calls first; empties the stack. The lock is held.
 std::string take_hdf5_errors();
 
 /// Throws Exit::kFile "<what>: HDF5: <error stack>" when an HDF5 call returned a negative value.

@@ -85,7 +85,15 @@ void Hdf5File::transfer(std::string_view name, const Slab& slab, DType memory, T
   const Hdf5Handle type = hdf5_type(memory);
   const Hdf5Handle space(check_hdf5(H5Dget_space(dataset.get()), where), &H5Sclose);
   const Hdf5Handle list(check_hdf5(H5Pcreate(H5P_DATASET_XFER), where), &H5Pclose);
-  if (collective) check_hdf5(H5Pset_dxpl_mpio(list.get(), H5FD_MPIO_COLLECTIVE), where);
+  if (collective) {
+    check_hdf5(H5Pset_dxpl_mpio(list.get(), H5FD_MPIO_COLLECTIVE), where);
+    // Each rank writes its own box itself: boxes are large, and in MPI-IO's two-phase exchange a
+    // rank whose disk is full leaves the others waiting for it. Filters need the exchange.
+    if (!about.filtered)
+      check_hdf5(H5Pset_dxpl_mpio_collective_opt(list.get(), H5FD_MPIO_INDIVIDUAL_IO), where);
+  }
+  // A rank whose call failed makes the others' calls match before it says so.
+  std::string error;
   for (std::int64_t call = 0; call < calls; ++call) {
     const bool empty = call >= static_cast<std::int64_t>(pieces.size());
     const Piece piece = empty ? Piece{} : pieces[static_cast<std::size_t>(call)];
@@ -99,8 +107,11 @@ void Hdf5File::transfer(std::string_view name, const Slab& slab, DType memory, T
     }
     const std::int64_t offset =
         empty ? 0 : piece.first_element * static_cast<std::int64_t>(size_of(memory));
-    check_hdf5(io(dataset.get(), type.get(), dense.get(), space.get(), list.get(), offset), where);
+    const herr_t done = io(dataset.get(), type.get(), dense.get(), space.get(), list.get(), offset);
+    if (done < 0 && error.empty()) error = take_hdf5_errors();
+    if (!error.empty() && !collective) break;
   }
+  agree(where, std::move(error), collective);
 }
 
 void Hdf5File::write(std::string_view name, const Slab& slab, const void* data, DType memory,

@@ -4,6 +4,7 @@
 #include "io/hdf5/file.hpp"
 #include "io/hdf5/pieces.hpp"
 #include "kernels/base/checked.hpp"
+#include "validation/unit/io/full_disk.hpp"
 #include "validation/unit/io/test_files.hpp"
 
 #include <fmt/format.h>
@@ -139,19 +140,38 @@ TEST(Hdf5File, CutsLargeTransfersIntoDensePieces) {
   EXPECT_TRUE(cut_into_pieces({{0, 0}, {0, 5}}, 10).empty());
 }
 
-TEST(Hdf5File, ADiskThatIsFullIsAnError) {
-  if (ranks() > 1) return;  // one process's limit is enough
-  const TestFolder folder;
-  const test::FileSizeLimit limit(1 << 20);
-  const std::vector<std::uint64_t> data(1 << 18);
-  const std::string text = error_text([&] {
-    Hdf5File file(folder / "x.h5", Mode::create);
-    file.create_dataset("/x", DType::i64, {1 << 18});
-    file.write("/x", {{0}, {1 << 18}}, data.data(), DType::i64);
+/// Writes 2 MiB a rank; the disk of this rank may be full. The error's text.
+std::string write_large(const std::string& path, bool parallel, bool full) {
+  const std::int64_t mine = 1 << 18;
+  const std::vector<std::int64_t> data(static_cast<std::size_t>(mine), 7);
+  const std::int64_t parts = parallel ? ranks() : 1;
+  const std::int64_t part = parallel ? rank() : 0;
+  return error_text([&] {
+    Hdf5File file =
+        parallel ? Hdf5File(path, Mode::replace, MPI_COMM_WORLD) : Hdf5File(path, Mode::replace);
+    file.create_dataset("/x", DType::i64, {mine * parts});
+    const test::FullDisk disk(full ? path : "");
+    file.write("/x", {{mine * part}, {mine}}, data.data(), DType::i64, Transfer::collective);
     file.close();
   });
-  EXPECT_NE(text.find("x.h5"), std::string::npos) << text;
-  EXPECT_NE(text.find("File too large"), std::string::npos) << text;
+}
+
+TEST(Hdf5File, AFullDiskIsAnErrorOnAllRanksAndTheProcessGoesOn) {
+  const TestFolder own;
+  const std::string alone = write_large(own / "x.h5", false, true);
+  EXPECT_NE(alone.find("x.h5'"), std::string::npos) << alone;
+  EXPECT_NE(alone.find("No space left on device"), std::string::npos) << alone;
+
+  const TestFolder shared(true);
+  for (const int full : {0, ranks() - 1}) {
+    const std::string path = shared / fmt::format("y{}.h5", full);
+    const std::string together = write_large(path, true, rank() == full);
+    EXPECT_NE(together.find(rank() == full ? "file write failed" : "another rank failed"),
+              std::string::npos)
+        << together;
+  }
+  // The fault is what fails: with room the same calls succeed.
+  EXPECT_EQ(write_large(shared / "z.h5", true, false), "");
 }
 
 TEST(Hdf5File, GrowsByAppending) {
