@@ -180,6 +180,9 @@ void Hdf5File::create_dataset(std::string_view name, DType dtype, const Shape& s
       check_hdf5(H5Screate_simple(shape.rank(), dims.data(), most.data()), place(name)), &H5Sclose);
   const Hdf5Handle list = property_list(H5P_DATASET_CREATE);
   check_hdf5(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), place(name));
+  // Contiguous data have their place in the file from the start, so that ranks can open it together
+  // and write without agreeing on anything.
+  if (!chunked) check_hdf5(H5Pset_alloc_time(list.get(), H5D_ALLOC_TIME_EARLY), place(name));
   if (chunked)
     check_hdf5(H5Pset_chunk(list.get(), shape.rank(), dims_of(options.chunk).data()), place(name));
   if (options.fletcher32) check_hdf5(H5Pset_fletcher32(list.get()), place(name));

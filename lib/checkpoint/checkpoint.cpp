@@ -7,6 +7,7 @@
 #include "lib/comm/on_all_ranks.hpp"
 
 #include <chrono>
+#include <set>
 
 namespace trireme::checkpoint {
 namespace {
@@ -32,7 +33,16 @@ std::vector<std::uint64_t> checksums(const comm::World& world, const comm::Proce
   return sums;
 }
 
-void check_tensors(const io::Hdf5File& file, const std::vector<Tensor>& tensors) {
+/// The file of the state holds what this model and optimizer have, no less and no more.
+void check_tensors(const io::Hdf5File& file, const Marker& marker,
+                   const std::vector<Tensor>& tensors) {
+  std::set<std::string_view> strangers;
+  for (const auto& [name, sum] : marker.checksums) strangers.insert(name);
+  for (const Tensor& tensor : tensors) strangers.erase(tensor.name);
+  check(strangers.empty(), Exit::kFile,
+        "{} has {} tensors that this model and optimizer have not, the first is {}: it belongs to "
+        "another model or optimizer",
+        file.path(), strangers.size(), strangers.empty() ? "" : *strangers.begin());
   for (const Tensor& tensor : tensors) {
     check(file.exists(tensor.name), Exit::kFile,
           "{} has no {}: it belongs to another model or optimizer", file.path(), tensor.name);
@@ -41,6 +51,32 @@ void check_tensors(const io::Hdf5File& file, const std::vector<Tensor>& tensors)
           "{}: {} is {} {}, this model expects {} {}", file.path(), tensor.name,
           name_of(info.dtype), info.shape.text(), name_of(DType::f32), tensor.shape.text());
   }
+}
+
+/// The whole file with room for all of it, so that a full disk shows here, on one rank, and not in
+/// the middle of what all ranks do together.
+void lay_out(const fs::path& path, const std::vector<Tensor>& tensors) {
+  io::Hdf5File file(path.string(), io::Hdf5File::Mode::replace);
+  for (const Tensor& tensor : tensors) file.create_dataset(tensor.name, DType::f32, tensor.shape);
+  file.close();
+  reserve(path);
+}
+
+void write_slices(const comm::World& world, const comm::ProcessGrid& grid,
+                  const models::Model& model, std::size_t moments, state::Store& store,
+                  const std::vector<Tensor>& tensors, const fs::path& path) {
+  io::Hdf5File file(path.string(), io::Hdf5File::Mode::read_write, world.comm());
+  comm::on_all_ranks(world, [&] {
+    for_each_slice(grid, world.rank(), model, moments, store, [&](const Slice& slice) {
+      if (slice.writes)
+        file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
+    });
+  });
+  file.close();
+  // What a rank wrote lies in its own node's cache.
+  comm::on_all_ranks(world, [&] {
+    if (world.node_rank() == 0) sync_to_disk(path);
+  });
 }
 
 }  // namespace
@@ -52,34 +88,28 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
   const std::vector<Tensor> tensors = all_tensors(model, moments);
   const fs::path path = folder_of_step(folder, run.step);
   const std::int64_t bytes = bytes_of(tensors);
-  comm::on_all_ranks(world, [&] {
-    if (world.rank() != 0) return;
-    std::error_code problem;
-    fs::create_directories(path, problem);
-    check(!problem, Exit::kFile, "the checkpoint folder {} can't be made: {}", path.string(),
-          problem.message());
-    check_space(path, bytes);
-  });
-
-  io::Hdf5File file((path / kStateName).string(), io::Hdf5File::Mode::replace, world.comm());
-  for (const Tensor& tensor : tensors) file.create_dataset(tensor.name, DType::f32, tensor.shape);
-  comm::on_all_ranks(world, [&] {
-    for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
-      if (slice.writes)
-        file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
+  const bool leads = world.rank() == 0;
+  try {
+    comm::on_all_ranks(world, [&] {
+      if (!leads) return;
+      make_folder(path);
+      check_space(path, bytes);
+      lay_out(path / kStateName, tensors);
     });
-  });
-  file.close();
-
-  const std::vector<std::uint64_t> sums =
-      checksums(world, grid, model, moments.size(), store, tensors);
-  comm::on_all_ranks(world, [&] {
-    if (world.rank() != 0) return;
-    Marker marker{run, {}};
-    for (std::size_t i = 0; i < tensors.size(); ++i) marker.checksums[tensors[i].name] = sums[i];
-    write_marker(path, marker);
-    prune(folder, keep);
-  });
+    write_slices(world, grid, model, moments.size(), store, tensors, path / kStateName);
+    const std::vector<std::uint64_t> sums =
+        checksums(world, grid, model, moments.size(), store, tensors);
+    comm::on_all_ranks(world, [&] {
+      if (!leads) return;
+      Marker marker{run, {}};
+      for (std::size_t i = 0; i < tensors.size(); ++i) marker.checksums[tensors[i].name] = sums[i];
+      write_marker(path, marker);
+    });
+  } catch (const Error&) {
+    if (leads) remove_checkpoint(path);  // what is left of it must not take a full disk's last room
+    throw;
+  }
+  if (leads) prune(folder, keep);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return {path, bytes, seconds};
@@ -93,7 +123,7 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
   comm::on_all_ranks(world, [&] {
     marker = read_marker(checkpoint);
     const io::Hdf5File file((checkpoint / kStateName).string(), io::Hdf5File::Mode::read);
-    check_tensors(file, tensors);
+    if (world.rank() == 0) check_tensors(file, marker, tensors);
     for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
       if (slice.slab.count.elements() > 0)
         file.read(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);

@@ -49,6 +49,11 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
 /// Newest complete checkpoint of a folder; nullopt when it has none.
 std::optional<std::filesystem::path> latest(const std::filesystem::path& folder);
 
+/// Moves the complete checkpoints beyond `step` into a folder superseded.N beside them and returns
+/// how many: a run that goes on from an earlier one would meet them as its own. One rank;
+/// Exit::kFile.
+std::int64_t set_aside_after(const std::filesystem::path& folder, std::int64_t step);
+
 /// The part without tensors; any one rank may ask. Exit::kFile: no marker, torn, not a checkpoint.
 RunState read_state(const std::filesystem::path& checkpoint);
 

@@ -5,10 +5,18 @@
 #include "io/version.hpp"
 #include "kernels/base/error.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <functional>
+#include <map>
 #include <vector>
 
 namespace trireme::checkpoint {
@@ -21,15 +29,37 @@ constexpr int kFormat = 1;
 constexpr char kMarkerName[] = "complete";
 constexpr char kPrefix[] = "step_";
 
-/// Folders of checkpoints, complete or not, oldest first: names sort by step.
+/// The step in a checkpoint's name; a copy that someone named differently is not ours to judge.
+std::optional<std::int64_t> step_in(const fs::path& checkpoint) {
+  const std::string name = checkpoint.filename().string();
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const std::string digits = name.substr(std::string_view(kPrefix).size());
+  std::int64_t step = 0;
+  const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  const bool whole = problem == std::errc() && end == digits.data() + digits.size();
+  if (!whole || folder_of_step(checkpoint.parent_path(), step) != checkpoint) return std::nullopt;
+  return step;
+}
+
+/// Folders of checkpoints, complete or not, oldest first.
 std::vector<fs::path> folders(const fs::path& folder) {
-  std::vector<fs::path> found;
+  std::map<std::int64_t, fs::path> by_step;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder, none))
-    if (entry.is_directory() && entry.path().filename().string().starts_with(kPrefix))
-      found.push_back(entry.path());
-  std::sort(found.begin(), found.end());
+    if (const auto step = step_in(entry.path()); step && entry.is_directory(none))
+      by_step[*step] = entry.path();
+  std::vector<fs::path> found;
+  for (const auto& [step, path] : by_step) found.push_back(path);
   return found;
+}
+
+/// 0, or the errno of what went wrong.
+int with_file(const fs::path& path, int flags, const std::function<int(int)>& work) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
+  if (fd < 0) return errno;
+  const int why = work(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  return why;
 }
 
 bool is_complete(const fs::path& checkpoint) { return fs::exists(checkpoint / kMarkerName); }
@@ -49,7 +79,9 @@ void write_marker(const fs::path& checkpoint, const Marker& marker) {
                           {"samples", run.samples},    {"fingerprint", run.fingerprint},
                           {"data", run.data},          {"optim", optim::to_json(run.optim)},
                           {"deck", run.resolved_deck}, {"checksums", sums}};
+  sync_to_disk(checkpoint);
   io::write_file_atomically(checkpoint / kMarkerName, json.dump(1) + "\n");
+  sync_to_disk(checkpoint);
 }
 
 Marker read_marker(const fs::path& checkpoint) {
@@ -78,7 +110,9 @@ Marker read_marker(const fs::path& checkpoint) {
     for (const auto& [name, text] : json.at("checksums").items())
       marker.checksums[name] = std::stoull(text.get<std::string>(), nullptr, 16);
     return marker;
-  } catch (const nlohmann::json::exception& problem) {
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& problem) {
     fail(Exit::kFile, "{} is damaged ({}); use an earlier checkpoint", file.string(),
          problem.what());
   }
@@ -91,6 +125,23 @@ std::optional<fs::path> latest(const fs::path& folder) {
   const auto newest = std::find_if(found.rbegin(), found.rend(), is_complete);
   if (newest == found.rend()) return std::nullopt;
   return *newest;
+}
+
+std::int64_t set_aside_after(const fs::path& folder, std::int64_t step) {
+  std::vector<fs::path> later;
+  for (const fs::path& checkpoint : folders(folder))
+    if (*step_in(checkpoint) > step && is_complete(checkpoint)) later.push_back(checkpoint);
+  if (later.empty()) return 0;
+  int number = 1;
+  while (fs::exists(folder / fmt::format("superseded.{}", number))) ++number;
+  const fs::path aside = folder / fmt::format("superseded.{}", number);
+  std::error_code problem;
+  fs::create_directory(aside, problem);
+  for (const fs::path& checkpoint : later)
+    if (!problem) fs::rename(checkpoint, aside / checkpoint.filename(), problem);
+  check(!problem, Exit::kFile, "checkpoints beyond step {} can't be moved to {}: {}", step,
+        aside.string(), problem.message());
+  return static_cast<std::int64_t>(later.size());
 }
 
 void check_space(const fs::path& folder, std::int64_t bytes) {
@@ -109,18 +160,44 @@ void check_space(const fs::path& folder, std::int64_t bytes) {
 void prune(const fs::path& folder, std::int64_t keep) {
   const std::vector<fs::path> found = folders(folder);
   std::int64_t complete = std::count_if(found.begin(), found.end(), is_complete);
-  const auto newest = latest(folder);
   for (const fs::path& checkpoint : found) {
+    if (complete == 0) break;  // only incomplete ones from here, newer than all complete ones
     const bool whole = is_complete(checkpoint);
-    const bool surplus = whole && keep > 0 && complete > keep;
-    const bool remains = !whole && newest && checkpoint < *newest;
-    if (!surplus && !remains) continue;
-    // The marker goes first: what is left of an interrupted removal is no checkpoint.
-    std::error_code ignored;
-    fs::remove(checkpoint / kMarkerName, ignored);
-    fs::remove_all(checkpoint, ignored);
+    if (!whole || (keep > 0 && complete > keep)) remove_checkpoint(checkpoint);
     if (whole) --complete;
   }
+}
+
+void make_folder(const fs::path& checkpoint) {
+  std::error_code problem;
+  fs::create_directories(checkpoint, problem);
+  if (!problem) fs::remove(checkpoint / kMarkerName, problem);
+  check(!problem, Exit::kFile, "the checkpoint folder {} can't be made: {}", checkpoint.string(),
+        problem.message());
+}
+
+void remove_checkpoint(const fs::path& checkpoint) noexcept {
+  // What is left of an interrupted removal is no checkpoint.
+  std::error_code ignored;
+  fs::remove(checkpoint / kMarkerName, ignored);
+  fs::remove_all(checkpoint, ignored);
+}
+
+void reserve(const fs::path& file) {
+  const int why = with_file(file, O_RDWR, [](int fd) {
+    struct stat about {};
+    return ::fstat(fd, &about) != 0 ? -1 : ::fallocate(fd, 0, 0, about.st_size);
+  });
+  const bool unknown_here = why == EOPNOTSUPP || why == ENOSYS || why == EINVAL;
+  check(why == 0 || unknown_here, Exit::kFile,
+        "{} can't get its room on the disk: {}; earlier checkpoints are untouched", file.string(),
+        std::strerror(why));
+}
+
+void sync_to_disk(const fs::path& path) {
+  const int why = with_file(path, O_RDONLY, [](int fd) { return ::fsync(fd); });
+  check(why == 0, Exit::kFile, "{} can't be written to disk: {}; earlier checkpoints are untouched",
+        path.string(), std::strerror(why));
 }
 
 }  // namespace trireme::checkpoint

@@ -23,6 +23,19 @@ void write_marker(const std::filesystem::path& checkpoint, const Marker& marker)
 /// Exit::kFile: no marker, torn, of a later version.
 Marker read_marker(const std::filesystem::path& checkpoint);
 
+/// An empty or incomplete folder for a checkpoint; a complete one loses its marker first.
+/// Exit::kFile.
+void make_folder(const std::filesystem::path& checkpoint);
+/// As far as it can be; never throws. The marker goes first.
+void remove_checkpoint(const std::filesystem::path& checkpoint) noexcept;
+
+/// Allocates the blocks of a file that has its length already (Exit::kFile: the disk is full); does
+/// nothing where the file system can't.
+void reserve(const std::filesystem::path& file);
+/// Returns when what this node wrote to a file, or a folder's entries, are on the disk;
+/// Exit::kFile.
+void sync_to_disk(const std::filesystem::path& path);
+
 /// Exit::kFile, naming both numbers, unless the file system of `folder` has room for `bytes`.
 void check_space(const std::filesystem::path& folder, std::int64_t bytes);
 

@@ -128,11 +128,15 @@ void Trainer::resume(const fs::path& from) {
   step_ = state.step;
   tokens_ = state.tokens;
   if (!leads()) return;
+  const std::int64_t later =
+      checkpoint::set_aside_after(checkpoints_of(deck_, folder_path_), step_);
   log_.emplace(io::LogFile::open(folder_path_, step_));
   log_->write(io::ResumeEvent{step_, from.string(), changed, {}});
   log_.reset();
   progress_.say(fmt::format("resumed from {} at step {}{}", from.string(), step_,
                             changed.empty() ? "" : "; changed: " + changed));
+  if (later > 0)
+    progress_.say(fmt::format("{} later checkpoints were moved to a folder superseded.N", later));
 }
 
 StepInput Trainer::step_input() const {

@@ -1,0 +1,135 @@
+#pragma once
+// A tiny model's masters and moments on one grid, filled with values that tell tensor and logical
+// position, so that an element in a wrong place shows.
+
+#include "lib/checkpoint/checkpoint.hpp"
+#include "lib/checkpoint/slices.hpp"
+#include "validation/harness/tiny_models.hpp"
+
+#include <array>
+#include <cstring>
+
+namespace trireme::validation {
+
+inline constexpr std::array<std::string_view, 2> kMoments{"exp_avg", "exp_avg_sq"};
+
+class SampleState {
+ public:
+  SampleState(const comm::World& world, const deck::ModelConfig& config, comm::ProcessGrid grid,
+              std::span<const std::string_view> moments = kMoments)
+      : world_(world),
+        grid_(grid),
+        moments_(moments),
+        model_(models::build_language_model(config, tiny_placement(grid.tensor()))),
+        options_(options_of(grid, moments)),
+        layout_(program::make_layout(model_, options_)),
+        resident_(model_, layout_, options_),
+        compiled_(program::compile(model_, layout_, options_, resident_)),
+        store_(world, model_, layout_, resident_, options_.moments,
+               grid.coordinates(world.rank()).pipeline, {&compiled_}) {}
+
+  /// Every element gets the value that its tensor and logical position have.
+  void fill() {
+    each([](std::size_t tensor, std::int64_t position, float& element) {
+      element = value(tensor, position);
+    });
+  }
+  void clear() {
+    each([](std::size_t, std::int64_t, float& element) { element = -1; });
+  }
+  /// Elements on this rank that differ in any bit from what fill() writes.
+  std::int64_t wrong() {
+    std::int64_t count = 0;
+    each([&](std::size_t tensor, std::int64_t position, float& element) {
+      const float expected = value(tensor, position);
+      count += std::memcmp(&element, &expected, sizeof(float)) != 0;
+    });
+    return count;
+  }
+
+  checkpoint::Written save(const std::filesystem::path& folder, std::int64_t step,
+                           std::int64_t keep = 0) {
+    checkpoint::RunState run;
+    run.step = step;
+    run.fingerprint = "f";
+    run.resolved_deck = "{}";
+    return checkpoint::save(world_, grid_, model_, store_, moments_, run, folder, keep);
+  }
+  void load(const std::filesystem::path& checkpoint) {
+    checkpoint::load(world_, grid_, model_, checkpoint, moments_, store_);
+  }
+  std::vector<checkpoint::Tensor> tensors() const {
+    return checkpoint::all_tensors(model_, moments_);
+  }
+  state::Store& store() { return store_; }
+
+ private:
+  /// Distinct bits for every (tensor, position) here.
+  static float value(std::size_t tensor, std::int64_t position) {
+    return static_cast<float>(tensor * 4096 + static_cast<std::size_t>(position)) + 0.25f;
+  }
+
+  static program::Options options_of(const comm::ProcessGrid& grid,
+                                     std::span<const std::string_view> moments) {
+    program::Options options;
+    options.shape.stages = grid.pipeline();
+    options.shape.micro_batches = 2;
+    options.data = grid.data();
+    options.moments = static_cast<int>(moments.size());
+    return options;
+  }
+
+  /// Calls `visit(tensor, logical position, element)`, by other arithmetic than the code tested.
+  template <class Visit>
+  void each(const Visit& visit) {
+    const std::int64_t tensor_rank = grid_.coordinates(world_.rank()).tensor;
+    for (state::UnitState& unit : store_.units()) {
+      std::size_t tensor = 0;
+      for (int u = 0; u < unit.index; ++u)
+        tensor +=
+            model_.units[static_cast<std::size_t>(u)].parameters.size() * (1 + moments_.size());
+      for (const nn::PlacedParameter& placed : unit.unit->parameters)
+        for (std::size_t part = 0; part <= moments_.size(); ++part, ++tensor)
+          each_element(placed, tensor_rank,
+                       (part == 0 ? unit.masters : unit.moments[part - 1]).data() + placed.offset,
+                       [&](std::int64_t position, float& e) { visit(tensor, position, e); });
+    }
+  }
+
+  template <class Visit>
+  void each_element(const nn::PlacedParameter& placed, std::int64_t tensor_rank, float* data,
+                    const Visit& visit) {
+    const Shape& whole = placed.parameter.shape;
+    const std::int64_t columns = whole.rank() == 2 ? whole[1] : 1;
+    const std::int64_t local_columns = whole.rank() == 2 ? placed.local[1] : 1;
+    const int split = placed.parameter.split_dim;
+    for (std::int64_t r = 0; r < placed.local[0]; ++r)
+      for (std::int64_t c = 0; c < local_columns; ++c) {
+        const std::int64_t row = r + (split == 0 ? tensor_rank * placed.local[0] : 0);
+        const std::int64_t column = c + (split == 1 ? tensor_rank * local_columns : 0);
+        if (row < whole[0]) visit(row * columns + column, data[r * local_columns + c]);
+      }
+  }
+
+  const comm::World& world_;
+  comm::ProcessGrid grid_;
+  std::span<const std::string_view> moments_;
+  models::Model model_;
+  program::Options options_;
+  program::Layout layout_;
+  program::ResidentTable resident_;
+  program::Compiled compiled_;
+  state::Store store_;
+};
+
+/// Every data x tensor x pipeline of this many ranks that the tiny models can have.
+inline std::vector<comm::ProcessGrid> grids_of(int ranks) {
+  std::vector<comm::ProcessGrid> all;
+  for (int tensor = 1; tensor <= std::min(ranks, 4); tensor *= 2)
+    for (int pipeline = 1; tensor * pipeline <= ranks && pipeline <= 4; ++pipeline)
+      if (ranks % (tensor * pipeline) == 0)
+        all.emplace_back(ranks / (tensor * pipeline), tensor, pipeline);
+  return all;
+}
+
+}  // namespace trireme::validation
