@@ -14,7 +14,7 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.M | re.S)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
 MADE_LATER = ("build", "runs/", "~", "/", "$")
-OPTION_HELP = {}  # help text by checkout and program
+OPTION_HELP = {}  # help text by checkout and words of the command
 
 
 def pages(tree):
@@ -39,16 +39,18 @@ def exists(tree, path):
     return path in tree.names or any(n.startswith(path + "/") for n in tree.names)
 
 
-def help_text(tree, command):
-    """--help of a script of ours or of a built program; None where it is not built."""
-    if (tree.root, command) not in OPTION_HELP:
-        path = tree.root / command if "/" in command else (tree.build or tree.root) / "apps" / command
+def help_text(tree, *command):
+    """--help of a script of ours or of a built program, or of its subcommand; None where it is not built."""
+    key = (tree.root, command)
+    if key not in OPTION_HELP:
+        name = command[0]
+        path = tree.root / name if "/" in name else (tree.build or tree.root) / "apps" / name
         if not path.exists():
             return None
-        run = subprocess.run([str(path), "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             timeout=60, cwd=tree.root, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        OPTION_HELP[tree.root, command] = run.stdout
-    return OPTION_HELP[tree.root, command]
+        run = subprocess.run([str(path), *command[1:], "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, timeout=60, cwd=tree.root, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        OPTION_HELP[key] = run.stdout
+    return OPTION_HELP[key]
 
 
 def faults_of_command(tree, line):
@@ -74,6 +76,8 @@ def faults_of_command(tree, line):
     else:
         return []  # cmake, git, cd: the system's
     text = help_text(tree, command)
+    if text is not None and len(words) > 1 and re.search(rf"^  {re.escape(words[1])}\b", text, re.M):
+        text += help_text(tree, command, words[1])
     for word in words[1:]:
         option = word.split("=")[0]
         if option.startswith("--") and text is not None and option not in text:
@@ -127,11 +131,11 @@ def script(folder):
     path = folder / "go"
     path.write_text("")
     path.chmod(0o755)
-    return "#!/bin/sh\necho usage: go --fast\n"
+    return '#!/bin/sh\n[ "$1" = part ] && echo "usage: go part --deep" || printf "usage: go --fast\\n  part  a subcommand\\n"\n'
 
 
 CLEAN = {
-    "README.md": "See [lib](lib/README.md), `lib/a.cpp`, `lib/`.\n```sh\njobs/go --fast lib/a.cpp  # quick\n"
+    "README.md": "See [lib](lib/README.md), `lib/a.cpp`, `lib/`.\n```sh\njobs/go --fast lib/a.cpp  # quick\njobs/go part --deep\n"
                  "mpirun -n 2 build/apps/trireme-x RUN_DIR --set a/b=c\n```\n```sh run\ntrue\n```\n",
     "lib/README.md": "Up: [top](../README.md)\n",
     "lib/a.cpp": "",
@@ -144,6 +148,7 @@ PLANTED = [
     {"README.md": "`trireme-gone`\n"},
     {"README.md": "```sh\njobs/gone\n```\n"},
     {"README.md": "```sh\njobs/go --slow\n```\n"},
+    {"README.md": "```sh\njobs/go part --slow\n```\n"},
     {"README.md": "```sh\njobs/go lib/gone.cpp\n```\n"},
     {"README.md": "```sh\nmpirun -n 2 build/apps/trireme-gone\n```\n"},
     {"README.md": "```sh run\nfalse\n```\n"},
