@@ -37,6 +37,8 @@ void add_input(CLI::App& app, data::TextInput& input) {
 int run(int argc, char** argv) {
   // 1. The command line.
   CLI::App app("Trains tokenizers, turns text into token shards, shows what a shard holds.");
+  app.set_help_flag();  // one --help shows the options of every command
+  app.set_help_all_flag("-h,--help", "this text");
   app.set_version_flag("--version", io::version() + " " + io::commit());
   app.require_subcommand(1);
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
