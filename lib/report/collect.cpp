@@ -47,29 +47,24 @@ void add_memory(RunReport& report, const comm::World& world, Trainer& trainer) {
     std::int32_t purpose;
     std::int64_t planned;
   };
+  constexpr std::int32_t kEndOfRank = -1;
   std::vector<Row> own;
-  std::int64_t arena = trainer.store().arena().bytes();
   for (const state::MemoryRow& row : trainer.store().memory())
     own.push_back({static_cast<std::int32_t>(row.purpose), row.planned});
-  constexpr std::int32_t kArena = -1;
-  own.push_back({kArena, arena});
-  const std::vector<std::int64_t> resident =
-      gather(world, std::vector<std::int64_t>{proc_bytes("/proc/self/status", "VmHWM:"),
-                                              proc_bytes("/proc/self/smaps_rollup", "Pss:")});
+  own.push_back({kEndOfRank, 0});
   const std::vector<Row> all = gather(world, own);
   int rank = 0;
   for (const Row& row : all) {
-    if (row.purpose != kArena) {
-      const auto name = std::string(program::name_of(static_cast<program::Purpose>(row.purpose)));
-      report.memory.push_back({rank, "host", name, row.planned, row.planned});
+    if (row.purpose == kEndOfRank) {
+      ++rank;
       continue;
     }
-    const auto r = static_cast<std::size_t>(rank);
-    const std::int64_t outside = std::max<std::int64_t>(0, resident[2 * r + 1] - row.planned);
-    report.memory.push_back({rank, "host", "program, libraries, MPI", 0, outside});
-    report.peak_rss.push_back(resident[2 * r]);
-    ++rank;
+    // The arena is touched as a whole: the system's numbers below are the measured ones.
+    const auto name = std::string(program::name_of(static_cast<program::Purpose>(row.purpose)));
+    report.memory.push_back({rank, "host", name, row.planned, std::nullopt});
   }
+  report.peak_rss = gather(world, std::vector{proc_bytes("/proc/self/status", "VmHWM:")});
+  report.resident = gather(world, std::vector{proc_bytes("/proc/self/smaps_rollup", "Pss:")});
 }
 
 void add_regions(RunReport& report, const comm::World& world, const Trainer& trainer) {
@@ -119,27 +114,21 @@ void add_traffic(RunReport& report, const comm::World& world, const Trainer& tra
     if (sum[i].calls == 0) continue;
     const auto group = static_cast<comm::GroupKind>(i / comm::kOperations);
     const auto op = static_cast<comm::Operation>(i % comm::kOperations);
-    report.comm.push_back({std::string(comm::name_of(op)), std::string(comm::name_of(group)),
+    std::string name(comm::name_of(op));
+    std::replace(name.begin(), name.end(), '_', '-');  // as instructions are called
+    report.comm.push_back({std::move(name), std::string(comm::name_of(group)),
                            static_cast<std::int64_t>(sum[i].bytes),
                            static_cast<std::int64_t>(sum[i].calls),
                            sum[i].seconds / std::max(1.0, sum[i].ranks)});
   }
 }
 
-void add_io(RunReport& report, const comm::World& world, const Trainer& trainer,
-            const engine::Outcome& outcome) {
+void add_io(RunReport& report, const comm::World& world, const Trainer& trainer) {
   const std::array<std::int64_t, 3> own{trainer.reads().bytes, trainer.reads().calls,
                                         trainer.reads().nanoseconds};
   std::array<std::int64_t, 3> sum{};
   MPI_Reduce(own.data(), sum.data(), 3, MPI_INT64_T, MPI_SUM, 0, world.comm());
   report.io.push_back({"read", "tokens", sum[0], sum[1], 1e-9 * static_cast<double>(sum[2])});
-  Io written{"write", "checkpoint", 0, 0, 0};
-  for (const checkpoint::Written& checkpoint : outcome.checkpoints) {
-    written.bytes += checkpoint.bytes;
-    written.calls += 1;
-    written.seconds += checkpoint.seconds;
-  }
-  if (written.calls > 0) report.io.push_back(written);
 }
 
 /// Region-like kind of an instruction for the Gantt picture.
@@ -190,7 +179,7 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   const deck::Deck& deck = setup.deck;
   report.version = io::version();
   report.git = io::commit();
-  report.title = deck.path.filename().string();
+  report.title = deck.path.stem().string();
   report.grid = {setup.grid.data(),
                  setup.grid.tensor(),
                  setup.grid.pipeline(),
@@ -217,10 +206,6 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.exit = {outcome.reason, static_cast<int>(outcome.code)};
   report.seconds = outcome.seconds;
   report.loss.validation = outcome.validation_loss;
-  for (const checkpoint::Written& c : outcome.checkpoints)
-    report.checkpoints.push_back({outcome.last_step,
-                                  c.path.lexically_relative(trainer.folder()).string(), c.bytes,
-                                  c.seconds});
   if (const auto& band = deck.report.expected_validation_loss)
     report.expect = judge("validation_loss", band->low, band->high, outcome.validation_loss);
   const io::PeakKey machine = io::this_machine();
@@ -246,7 +231,7 @@ RunReport collect(const comm::World& world, const Runtime& runtime, Trainer& tra
   add_memory(report, world, trainer);
   add_regions(report, world, trainer);
   add_traffic(report, world, trainer);
-  add_io(report, world, trainer, outcome);
+  add_io(report, world, trainer);
   report.timeline.step = outcome.last_step;
   if (trainer.setup().deck.report.timeline && outcome.last_step >= outcome.first_step)
     add_timeline(report, world, trainer);

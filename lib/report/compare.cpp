@@ -6,23 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 
 namespace trireme::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// Largest sum over purposes of any rank, device and host together.
-std::int64_t largest_memory(const RunReport& report) {
-  std::map<int, std::int64_t> used;
-  std::int64_t largest = 0;
-  for (const Memory& entry : report.memory) {
-    if (entry.tier != "nvme") largest = std::max(largest, used[entry.rank] += entry.used);
-  }
-  return largest;
-}
 
 /// The one list of columns of CSV and JSON.
 Json flat(const Run& run) {
@@ -60,7 +49,8 @@ Json flat(const Run& run) {
           {"peak_flops", report.peak.flops},
           {"bubble_predicted", report.bubble.predicted},
           {"bubble_measured", report.bubble.measured},
-          {"memory_used_largest_rank", largest_memory(report)},
+          {"memory_planned_largest_rank", largest_rank(report).planned},
+          {"memory_used_largest_rank", largest_rank(report).used},
           {"peak_rss_largest_rank", largest_rss == report.peak_rss.end() ? 0 : *largest_rss},
           {"warnings", report.warnings.size()},
           {"verdict", report.expect ? Json(report.expect->verdict) : Json()},
@@ -115,8 +105,7 @@ std::string runs_table(std::span<const Run> runs) {
                     format_number(report.loss.last, 4), format_number(report.loss.validation, 4),
                     format_seconds(report.step_seconds.median),
                     format_speed(report.tokens_per_second), format_share(report.mfu),
-                    format_share(report.bubble.measured),
-                    format_bytes(static_cast<double>(largest_memory(report))),
+                    format_share(report.bubble.measured), format_bytes(largest_rank(report).used),
                     fmt::format("{}", report.exit.code)});
   }
   std::vector<std::size_t> widths(rows[0].size(), 0);

@@ -175,6 +175,7 @@ void fields(F&& f, Like<RunReport> auto& report) {
   f("peak", report.peak);
   f("memory", report.memory);
   f("peak_rss", report.peak_rss);
+  f("resident", report.resident);
   f("comm", report.comm);
   f("io", report.io);
   f("regions", report.regions);

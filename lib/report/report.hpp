@@ -13,8 +13,9 @@ namespace trireme::report {
 inline constexpr char kReportName[] = "report.json";
 inline constexpr char kPageName[] = "report.html";
 
-/// Fills loss, steps, tokens, step_seconds, tokens_per_second and mfu from the run's log.
-/// `first_step` is the first step of this part of the run: times are taken from there.
+/// Fills loss, steps, tokens, step_seconds, tokens_per_second, mfu and checkpoints from the run's
+/// log. `first_step` is the first step of this part of the run: times and checkpoints are taken
+/// from there.
 void fill_from_log(RunReport& report, const io::LogContents& log, std::int64_t first_step = 1);
 
 /// Low <= found <= high gives "met", otherwise "missed"; a found value of NaN "not reached".
@@ -29,6 +30,14 @@ inline constexpr double kRegionTolerance = 0.01;
 /// compute lanes of the timeline's ranks run neither forward, recompute nor backward; NaN without
 /// such spans.
 double measured_bubble(const Timeline& timeline);
+
+/// The rank that needs most, NVMe left out: `used` is its resident memory, or the sum of what was
+/// measured by purpose, or unknown (NaN).
+struct LargestRank {
+  double planned = 0;
+  double used = kUnknown;
+};
+LargestRank largest_rank(const RunReport& report);
 
 /// Ranks whose timeline is worth keeping on a grid of `world_size` ranks: all up to `most`, beyond
 /// that evenly spread ones with the first and the last. A pure function, so all ranks agree.

@@ -61,13 +61,14 @@ struct Peak {
   std::string source;       ///< how and when it was measured
 };
 
-/// `planned` is the memory plan's, `used` the allocator's high-water mark.
+/// `planned` is the memory plan's. `used` is measured, never taken from the plan: nothing where a
+/// purpose has no measurement of its own (an arena is allocated and touched as one).
 struct Memory {
   int rank = 0;
   std::string tier;     ///< "device", "host", "nvme"
   std::string purpose;  ///< "weights", "gradients", "moments", "activations", ...
   std::int64_t planned = 0;
-  std::int64_t used = 0;
+  std::optional<std::int64_t> used;
 };
 
 /// Sums over the part of the run and over ranks; `seconds` is the mean over the ranks that took
@@ -171,7 +172,8 @@ struct RunReport {
   double mfu = kUnknown;                ///< the same
   Peak peak;
   std::vector<Memory> memory;
-  std::vector<std::int64_t> peak_rss;  ///< bytes, by rank
+  std::vector<std::int64_t> peak_rss;  ///< bytes, by rank; shared pages count for every rank
+  std::vector<std::int64_t> resident;  ///< bytes, by rank, at the end: proportional set size (PSS)
   std::vector<Comm> comm;
   std::vector<Io> io;
   std::vector<Region> regions;

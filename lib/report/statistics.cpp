@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -53,6 +54,11 @@ StepSeconds step_seconds(std::span<const io::StepRecord> records) {
 
 void fill_from_log(RunReport& report, const io::LogContents& log, std::int64_t first_step) {
   if (!log.evaluations.empty()) report.loss.validation = log.evaluations.back().loss;
+  report.checkpoints.clear();
+  for (const auto& event : log.checkpoints) {
+    if (event.step < first_step) continue;
+    report.checkpoints.push_back({event.step, event.path, event.bytes, event.seconds});
+  }
   if (log.steps.empty()) return;
   report.loss.first = log.steps.front().loss;
   report.loss.last = log.steps.back().loss;
@@ -97,6 +103,28 @@ double measured_bubble(const Timeline& timeline) {
   }
   if (!(begin < end)) return kUnknown;
   return 1 - busy / ((end - begin) * static_cast<double>(ranks.size()));
+}
+
+LargestRank largest_rank(const RunReport& report) {
+  std::map<int, LargestRank> ranks;
+  for (const Memory& entry : report.memory) {
+    if (entry.tier == "nvme") continue;
+    const double used = entry.used ? static_cast<double>(*entry.used) : kUnknown;
+    auto [rank, fresh] = ranks.try_emplace(entry.rank, LargestRank{0, 0});
+    rank->second.planned += static_cast<double>(entry.planned);
+    rank->second.used += used;  // one that is not known makes the sum unknown
+  }
+  for (std::size_t rank = 0; rank < report.resident.size(); ++rank) {
+    ranks[static_cast<int>(rank)].used = static_cast<double>(report.resident[rank]);
+  }
+  LargestRank largest;
+  for (const auto& [rank, memory] : ranks) {
+    const bool more = std::isnan(memory.used) || std::isnan(largest.used)
+                          ? memory.planned > largest.planned
+                          : memory.used > largest.used;
+    if (more) largest = memory;
+  }
+  return largest;
 }
 
 std::vector<int> timeline_ranks(int world_size, int most) {

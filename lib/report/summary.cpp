@@ -65,8 +65,8 @@ std::string region_table(const RunReport& report) {
   double sum = 0;
   for (const Region& region : regions) {
     sum += region.avg;
-    text += row(region.name, format_integer(region.calls), format_seconds(region.min),
-                format_seconds(region.avg), format_seconds(region.max),
+    text += row(region.name, region.calls > 0 ? format_integer(region.calls) : "",
+                format_seconds(region.min), format_seconds(region.avg), format_seconds(region.max),
                 format_share(region.avg / report.step_seconds.mean));
   }
   text += rule +

@@ -52,6 +52,19 @@ std::vector<Sample> smoothed(const std::vector<Sample>& samples, std::size_t win
   return result;
 }
 
+/// The same by medians: a stall of one step says nothing about its neighbours.
+std::vector<Sample> medians(const std::vector<Sample>& samples, std::size_t window) {
+  std::vector<Point> points;
+  for (const Sample& sample : samples) {
+    points.push_back({static_cast<double>(sample.step), sample.value});
+  }
+  std::vector<Sample> result;
+  for (const Point& point : running_median(points, window, 600)) {
+    result.push_back({std::llround(point.x), point.y});
+  }
+  return result;
+}
+
 LineChart loss_chart(const RunReport& report, const io::LogContents& log, bool logarithmic) {
   const auto training = samples_of(log.steps, &io::StepRecord::loss);
   const auto validation = samples_of(log.evaluations, &io::EvaluationEvent::loss);
@@ -116,7 +129,7 @@ std::string small_chart(const Small& small, const io::LogContents& log) {
       {.name = "", .css = "c1", .samples = samples, .faint = noisy, .filled = !noisy});
   if (noisy) {
     chart.curves.push_back(
-        {.name = "", .css = "c1", .samples = smoothed(samples, window), .filled = true});
+        {.name = "", .css = "c1", .samples = medians(samples, window), .filled = true});
   }
   chart.reference = Reference{small.reference, small.reference, "median"};
   const std::string cut =
@@ -185,6 +198,11 @@ std::string speed_section(const RunReport& report, const io::LogContents& log) {
         "together, <b>{}</b>: {}. Times are without evaluation and checkpoints.</p>",
         format_count(report.model.flops_per_token), format_rate(report.peak.flops, "FLOP/s"),
         escape(report.peak.source));
+    if (const std::size_t window = log.steps.size() / 100; window > kNoisyWindow) {
+      html +=
+          fmt::format("<p class=\"note\">Strong line: median over {} steps; pale: every step.</p>",
+                      2 * (window / 2) + 1);
+    }
     if (report.mfu > 1) {
       html +=
           "<p class=\"note bad\">The share is above 100 %: the peak was measured while other work "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 namespace trireme::report {
 namespace {
@@ -23,6 +24,12 @@ void keep_of_column(const std::vector<Point>& points, std::size_t begin, std::si
   std::sort(keep.begin(), keep.end());
   const auto last = std::unique(keep.begin(), keep.end());
   for (auto at = keep.begin(); at != last; ++at) kept.push_back(points[*at]);
+}
+
+/// Half-open range of the window around point `i` of `count`.
+std::pair<std::size_t, std::size_t> window_at(std::size_t i, std::size_t width, std::size_t count) {
+  const std::size_t reach = std::min(width / 2, i);
+  return {i - reach, std::min(i + reach + 1, count)};
 }
 
 }  // namespace
@@ -53,14 +60,30 @@ std::vector<Point> smooth(const std::vector<Point>& points, std::size_t width) {
   std::vector<Point> smoothed;
   smoothed.reserve(points.size());
   for (std::size_t i = 0; i < points.size(); ++i) {
-    // The window shrinks towards both ends, so that the curve starts and ends at its points.
-    const std::size_t reach = std::min({width / 2, i, points.size() - 1 - i});
-    const std::size_t begin = i - reach;
-    const std::size_t end = i + reach + 1;
+    const auto [begin, end] = window_at(i, width, points.size());
     const auto count = static_cast<double>(counts[end] - counts[begin]);
     smoothed.push_back({points[i].x, count > 0 ? (sums[end] - sums[begin]) / count : NAN});
   }
   return smoothed;
+}
+
+std::vector<Point> running_median(const std::vector<Point>& points, std::size_t width,
+                                  std::size_t count) {
+  std::vector<Point> medians;
+  std::vector<double> values;
+  const std::size_t stride =
+      std::max<std::size_t>(1, points.size() / std::max<std::size_t>(1, count));
+  for (std::size_t i = 0; i < points.size(); i += stride) {
+    const auto [begin, end] = window_at(i, width, points.size());
+    values.clear();
+    for (std::size_t k = begin; k < end; ++k) {
+      if (std::isfinite(points[k].y)) values.push_back(points[k].y);
+    }
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    medians.push_back({points[i].x, values.empty() ? NAN : *middle});
+  }
+  return medians;
 }
 
 }  // namespace trireme::report

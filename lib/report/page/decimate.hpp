@@ -16,7 +16,12 @@ struct Point {
 /// break) a column; a series that is no longer than that is returned as it is.
 std::vector<Point> decimate(const std::vector<Point>& points, int columns);
 
-/// Mean over a centred window of `width` points, NaNs left out; a break where all are.
+/// Mean over a centred window of `width` points, NaNs left out; a break where all are. The window
+/// shrinks to the first point at the start, where curves fall steeply, and is cut at the end.
 std::vector<Point> smooth(const std::vector<Point>& points, std::size_t width);
+
+/// Median over such a window, which stalls of a few points do not move, at about `count` points.
+std::vector<Point> running_median(const std::vector<Point>& points, std::size_t width,
+                                  std::size_t count);
 
 }  // namespace trireme::report

@@ -3,12 +3,12 @@
 #include "lib/report/format.hpp"
 #include "lib/report/page/html.hpp"
 #include "lib/report/page/sections.hpp"
+#include "lib/report/report.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 namespace trireme::report {
 namespace {
@@ -58,25 +58,6 @@ std::string tile(std::string_view name, const std::string& value, const std::str
       escape(name), escape(number), escape(unit), escape(more));
 }
 
-struct MemoryOfRank {
-  std::int64_t planned = 0;
-  std::int64_t used = 0;
-};
-
-MemoryOfRank largest_rank(const RunReport& report) {
-  std::map<int, MemoryOfRank> ranks;
-  for (const Memory& entry : report.memory) {
-    if (entry.tier == "nvme") continue;
-    ranks[entry.rank].planned += entry.planned;
-    ranks[entry.rank].used += entry.used;
-  }
-  MemoryOfRank largest;
-  for (const auto& [rank, memory] : ranks) {
-    if (memory.used > largest.used) largest = memory;
-  }
-  return largest;
-}
-
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
 std::string facts(const Facts& list) {
@@ -113,7 +94,7 @@ std::string header_section(const RunReport& report) {
 
 std::string tiles_section(const RunReport& report) {
   const StepSeconds& step = report.step_seconds;
-  const MemoryOfRank memory = largest_rank(report);
+  const LargestRank memory = largest_rank(report);
   const bool validated = std::isfinite(report.loss.validation);
   std::string html = "<section class=\"tiles\">";
   html += tile(validated ? "Validation loss" : "Loss",
@@ -132,8 +113,9 @@ std::string tiles_section(const RunReport& report) {
                fmt::format("{} steps", format_integer(report.steps)));
   html += tile("Bubble", format_share(report.bubble.measured),
                fmt::format("schedule predicts {}", format_share(report.bubble.predicted)));
-  html += tile("Memory, largest rank", format_bytes(static_cast<double>(memory.used)),
-               fmt::format("planned {}", format_bytes(static_cast<double>(memory.planned))));
+  html += tile("Memory, largest rank",
+               format_bytes(std::isnan(memory.used) ? memory.planned : memory.used),
+               fmt::format("planned {}", format_bytes(memory.planned)));
   html += tile("Wall time", format_seconds(report.seconds), report.environment.finished);
   return html + "</section>";
 }

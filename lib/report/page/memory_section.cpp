@@ -11,7 +11,7 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
+#include <optional>
 
 namespace trireme::report {
 namespace {
@@ -47,41 +47,64 @@ std::string legend(const Purposes& purposes) {
   return html + "</ul>";
 }
 
-/// Two bars a rank: planned (pale) above used.
-std::string picture(const std::vector<const Memory*>& entries, const std::vector<int>& ranks,
-                    const Purposes& purposes, const std::string& tier) {
-  std::map<int, std::pair<std::int64_t, std::int64_t>> totals;
+struct RankTotal {
+  std::int64_t planned = 0;
+  std::int64_t used = 0;       ///< planned stands in where nothing was measured
+  std::int64_t resident = -1;  ///< -1: not known
+};
+
+double share(std::int64_t part, std::int64_t whole) {
+  return static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::string bytes(std::int64_t value) { return format_bytes(static_cast<double>(value)); }
+
+/// One row of bars: what was used (where it was not measured by purpose, planned), above it in pale
+/// what was planned, and a line at what the system counts for the whole process.
+void draw_rank(Svg& svg, double top, const std::vector<const Memory*>& entries, int rank,
+               const RankTotal& total, std::int64_t largest, const Purposes& purposes) {
+  svg.text(0, top + 15, -8, fmt::format("rank {}", rank), "tick end");
+  double planned_at = 0;
+  double used_at = 0;
   for (const Memory* entry : entries) {
-    totals[entry->rank].first += entry->planned;
-    totals[entry->rank].second += entry->used;
+    if (entry->rank != rank) continue;
+    const double planned = share(entry->planned, largest);
+    const double used = share(entry->used.value_or(entry->planned), largest);
+    const std::string tip =
+        fmt::format("rank {} · {}\nplanned {}{}", rank, entry->purpose, bytes(entry->planned),
+                    entry->used ? ", used " + bytes(*entry->used) : std::string());
+    const std::string css = purposes.css(entry->purpose);
+    if (entry->used) svg.rect(planned_at, top, planned, 5, "bar pale " + css, tip);
+    svg.rect(used_at, top + 6, used, 14, "bar " + css, tip);
+    planned_at += planned;
+    used_at += used;
+  }
+  if (total.resident >= 0) {
+    svg.vertical(share(total.resident, largest), top + 3, top + 23, "resident");
+  }
+  const std::int64_t shown = total.resident >= 0 ? total.resident : total.used;
+  svg.text(1, top + 9, 8, bytes(shown), "name start");
+  svg.text(1, top + 22, 8, "plan " + bytes(total.planned), "small start");
+}
+
+std::string picture(const RunReport& report, const std::vector<const Memory*>& entries,
+                    const std::vector<int>& ranks, const Purposes& purposes,
+                    const std::string& tier) {
+  std::map<int, RankTotal> totals;
+  for (const Memory* entry : entries) {
+    totals[entry->rank].planned += entry->planned;
+    totals[entry->rank].used += entry->used.value_or(entry->planned);
   }
   std::int64_t largest = 1;
-  for (const auto& [rank, total] : totals) largest = std::max({largest, total.first, total.second});
-
+  for (auto& [rank, total] : totals) {
+    const auto r = static_cast<std::size_t>(rank);
+    if (tier == "host" && r < report.resident.size()) total.resident = report.resident[r];
+    largest = std::max({largest, total.planned, total.used, total.resident});
+  }
   Svg svg(kRow * static_cast<double>(ranks.size()), "Memory by rank and purpose: " + tier);
   for (std::size_t row = 0; row < ranks.size(); ++row) {
-    const double top = kRow * static_cast<double>(row);
-    svg.text(0, top + 15, -8, fmt::format("rank {}", ranks[row]), "tick end");
-    double planned_at = 0;
-    double used_at = 0;
-    for (const Memory* entry : entries) {
-      if (entry->rank != ranks[row]) continue;
-      const double planned = static_cast<double>(entry->planned) / static_cast<double>(largest);
-      const double used = static_cast<double>(entry->used) / static_cast<double>(largest);
-      const std::string tip =
-          fmt::format("rank {} · {}\nplanned {}, used {}", entry->rank, entry->purpose,
-                      format_bytes(static_cast<double>(entry->planned)),
-                      format_bytes(static_cast<double>(entry->used)));
-      const std::string css = purposes.css(entry->purpose);
-      svg.rect(planned_at, top, planned, 5, "bar pale " + css, tip);
-      svg.rect(used_at, top + 6, used, 14, "bar " + css, tip);
-      planned_at += planned;
-      used_at += used;
-    }
-    const auto& [planned, used] = totals[ranks[row]];
-    svg.text(1, top + 9, 8, format_bytes(static_cast<double>(used)), "name start");
-    svg.text(1, top + 22, 8, fmt::format("of {}", format_bytes(static_cast<double>(planned))),
-             "small start");
+    draw_rank(svg, kRow * static_cast<double>(row), entries, ranks[row], totals[ranks[row]],
+              largest, purposes);
   }
   return "<div class=\"box memory\">" + svg.take() + "</div>";
 }
@@ -91,28 +114,31 @@ struct Sum {
   std::int64_t used = 0;
   std::int64_t planned_max = 0;
   std::int64_t used_max = 0;
+  bool measured = true;  ///< all of them
 
-  void add(std::int64_t plan, std::int64_t use) {
+  void add(std::int64_t plan, std::optional<std::int64_t> use) {
     planned += plan;
-    used += use;
     planned_max = std::max(planned_max, plan);
-    used_max = std::max(used_max, use);
+    measured = measured && use.has_value();
+    used += use.value_or(0);
+    used_max = std::max(used_max, use.value_or(0));
   }
 };
 
 std::string table(const RunReport& report) {
   std::vector<std::pair<std::string, std::string>> order;  // (tier, purpose)
   std::map<std::pair<std::string, std::string>, Sum> sums;
-  std::map<int, std::pair<std::int64_t, std::int64_t>> by_rank;
+  std::map<int, Sum> by_rank;
   for (const Memory& entry : report.memory) {
     const std::pair key(entry.tier, entry.purpose);
     if (!sums.count(key)) order.push_back(key);
     sums[key].add(entry.planned, entry.used);
-    by_rank[entry.rank].first += entry.planned;
-    by_rank[entry.rank].second += entry.used;
+    by_rank[entry.rank].add(entry.planned, entry.used);
   }
   Sum all;
-  for (const auto& [rank, total] : by_rank) all.add(total.first, total.second);
+  for (const auto& [rank, sum] : by_rank) {
+    all.add(sum.planned, sum.measured ? std::optional(sum.used) : std::nullopt);
+  }
 
   using enum Table::Align;
   Table table({{"Purpose", kText},
@@ -120,31 +146,45 @@ std::string table(const RunReport& report) {
                {"Planned, largest rank"},
                {"Used, largest rank"},
                {"Planned, all ranks"},
-               {"Used, all ranks"},
-               {"Used of plan"}});
+               {"Used, all ranks"}});
   const auto row = [&](const std::string& purpose, const std::string& tier, const Sum& sum,
                        std::string_view css) {
-    table.row({purpose, tier, format_bytes(static_cast<double>(sum.planned_max)),
-               format_bytes(static_cast<double>(sum.used_max)),
-               format_bytes(static_cast<double>(sum.planned)),
-               format_bytes(static_cast<double>(sum.used)),
-               format_share(static_cast<double>(sum.used) / static_cast<double>(sum.planned))},
+    table.row({purpose, tier, bytes(sum.planned_max), sum.measured ? bytes(sum.used_max) : "-",
+               bytes(sum.planned), sum.measured ? bytes(sum.used) : "-"},
               css);
   };
   for (const auto& key : order) row(key.second, key.first, sums[key], "");
   row("all", "", all, "total");
+  if (!report.resident.empty()) {
+    Sum resident;
+    for (const std::int64_t one : report.resident) resident.add(0, one);
+    table.row({"whole process, by the system", "host", "", bytes(resident.used_max), "",
+               bytes(resident.used)});
+  }
   return table.take();
+}
+
+std::string legend_note(const RunReport& report) {
+  const bool measured = std::any_of(report.memory.begin(), report.memory.end(),
+                                    [](const Memory& entry) { return entry.used.has_value(); });
+  std::string text = measured ? "Pale: planned. Solid: used."
+                              : "Bars: planned by purpose; the plan is one allocation, so use is "
+                                "measured as a whole.";
+  if (!report.resident.empty()) {
+    text +=
+        " Line and number: resident memory of the process at the end by the system's count "
+        "(PSS), the program, its libraries and MPI included.";
+  }
+  return text;
 }
 
 std::string resident(const RunReport& report) {
   if (report.peak_rss.empty()) return "";
   const auto [least, most] = std::minmax_element(report.peak_rss.begin(), report.peak_rss.end());
-  const auto sum = std::accumulate(report.peak_rss.begin(), report.peak_rss.end(), std::int64_t{0});
   return fmt::format(
-      "<p class=\"note\">The operating system saw at most {} to {} resident a rank, {} over all "
-      "ranks: the program, its libraries and MPI are in these.</p>",
-      format_bytes(static_cast<double>(*least)), format_bytes(static_cast<double>(*most)),
-      format_bytes(static_cast<double>(sum)));
+      "<p class=\"note\">Largest resident set of a rank during the run: {} to {}; pages that ranks "
+      "share count for each of them.</p>",
+      bytes(*least), bytes(*most));
 }
 
 }  // namespace
@@ -159,12 +199,10 @@ std::string memory_section(const RunReport& report) {
   if (!report.memory.empty()) html += legend(purposes);
   for (const auto& [tier, entries] : tiers) {
     if (tiers.size() > 1) html += fmt::format("<h3>{}</h3>", escape(tier));
-    html += picture(entries, ranks, purposes, tier);
+    html += picture(report, entries, ranks, purposes, tier);
   }
   if (!report.memory.empty()) {
-    html +=
-        "<p class=\"note\">Pale: planned. Solid: used, the allocator's high-water mark. Beside: "
-        "used of planned.";
+    html += "<p class=\"note\">" + legend_note(report);
     if (report.world_size > kMostRanks) {
       html +=
           fmt::format(" {} of {} ranks are shown, evenly spread.", ranks.size(), report.world_size);

@@ -95,6 +95,7 @@ text.halo { paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-
 .mark { stroke: var(--soft); stroke-dasharray: 3 3; }
 .reference { stroke: var(--ink); stroke-dasharray: 2 3; }
 .band { fill: var(--band); } .idle { fill: var(--idle); }
+.resident { stroke: var(--ink); stroke-width: 2; }
 .whisker { stroke: var(--ink); stroke-width: 1.5; }
 path { fill: none; vector-effect: non-scaling-stroke; }
 .line { stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }

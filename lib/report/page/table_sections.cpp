@@ -96,8 +96,8 @@ std::string regions_section(const RunReport& report) {
       {{"Region", kText}, {"Calls"}, {"Min"}, {"Avg"}, {"Max"}, {"Share of step"}, {"", kBar}});
   const double step = report.step_seconds.mean;
   for (const Region& region : regions) {
-    table.row({region.name, format_integer(region.calls), format_seconds(region.min),
-               format_seconds(region.avg), format_seconds(region.max),
+    table.row({region.name, region.calls > 0 ? format_integer(region.calls) : "",
+               format_seconds(region.min), format_seconds(region.avg), format_seconds(region.max),
                format_share(region.avg / step),
                range_bar(region.min / longest, region.avg / longest, region.max / longest,
                          region.name.starts_with("wait") ? "c0" : "c1")});

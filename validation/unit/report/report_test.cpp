@@ -28,8 +28,8 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
   EXPECT_EQ(
       keys_of(json),
       "schema_version app version git command title grid world_size nodes device dtype model "
-      "tokens steps seconds loss step_seconds tokens_per_second mfu peak memory peak_rss comm "
-      "io regions bubble checkpoints warnings exit timeline environment expect deck");
+      "tokens steps seconds loss step_seconds tokens_per_second mfu peak memory peak_rss "
+      "resident comm io regions bubble checkpoints warnings exit timeline environment expect deck");
   EXPECT_EQ(keys_of(json["grid"]),
             "data tensor pipeline virtual_stages micro_batches schedule sequence_parallel");
   EXPECT_EQ(keys_of(json["model"]),
@@ -186,6 +186,29 @@ TEST(Report, MeasuredBubbleFollowsTheSchedule) {
   for (Span& span : late.spans) span.end += span.kind == "backward" && span.rank == 0 ? -0.05 : 0;
   EXPECT_GT(measured_bubble(late), before + 0.02);  // planted: idle time that no wait explains
   EXPECT_TRUE(std::isnan(measured_bubble({})));
+}
+
+TEST(Report, LargestRankTakesMeasurementsBeforePlans) {
+  RunReport report;
+  EXPECT_TRUE(std::isnan(largest_rank(report).used));
+  report.memory = {{0, "host", "weights", 100, std::nullopt},
+                   {1, "host", "weights", 200, 150},
+                   {1, "nvme", "moments", 900, 900}};
+  EXPECT_EQ(largest_rank(report).planned, 200);
+  EXPECT_EQ(largest_rank(report).used, 150);
+  report.resident = {400, 300};
+  EXPECT_EQ(largest_rank(report).planned, 100);
+  EXPECT_EQ(largest_rank(report).used, 400);
+}
+
+TEST(Report, CheckpointsAreThoseOfThisPart) {
+  io::LogContents log;
+  log.checkpoints = {{4, "checkpoints/4", 10, 1, ""}, {8, "checkpoints/8", 20, 1, ""}};
+  RunReport report;
+  fill_from_log(report, log, 5);
+  ASSERT_EQ(report.checkpoints.size(), 1u);
+  EXPECT_EQ(report.checkpoints[0].step, 8);
+  EXPECT_EQ(report.checkpoints[0].bytes, 20);
 }
 
 TEST(Report, TimelineRanksAreFewAndHoldBothEnds) {
