@@ -23,19 +23,30 @@ void run_ordered(int threads, const Take& take, const Work& work, const Put& put
   bool stopped = false;  // guarded by putting
   std::exception_ptr error;
 
+  const auto stop = [&] {
+    const std::scoped_lock lock(putting);
+    if (!stopped) error = std::current_exception();
+    stopped = true;
+    turn_changed.notify_all();
+  };
+  const auto is_stopped = [&] {
+    const std::scoped_lock lock(putting);
+    return stopped;
+  };
+  /// The number of the item taken; -1 = no more.
+  const auto take_next = [&](Item& item) -> std::int64_t {
+    const std::scoped_lock lock(taking);
+    if (is_stopped()) return -1;
+    try {
+      return take(item) ? taken++ : -1;
+    } catch (...) {
+      stop();  // before another worker takes what follows the failed item
+      return -1;
+    }
+  };
   const auto loop = [&](int worker) {
     Item item;
-    for (;;) {
-      std::int64_t mine = 0;
-      {
-        const std::scoped_lock lock(taking);
-        {
-          const std::scoped_lock seen(putting);
-          if (stopped) return;
-        }
-        if (!take(item)) return;
-        mine = taken++;
-      }
+    for (std::int64_t mine = take_next(item); mine >= 0; mine = take_next(item)) {
       auto result = work(worker, item);
       std::unique_lock lock(putting);
       turn_changed.wait(lock, [&] { return turn == mine || stopped; });
@@ -52,10 +63,7 @@ void run_ordered(int threads, const Take& take, const Work& work, const Put& put
         try {
           loop(worker);
         } catch (...) {
-          const std::scoped_lock lock(putting);
-          if (!stopped) error = std::current_exception();
-          stopped = true;
-          turn_changed.notify_all();
+          stop();
         }
       });
   }
