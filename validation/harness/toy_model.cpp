@@ -94,8 +94,8 @@ struct Toy {
     const Slot dnormed = gathers ? b.buffer("dnormed", stream, placement.compute) : dwide;
     nn::Step back = segment("product", Half::input, {dy}, {dwide}, 100);
     back.weights_of = {0};
-    // dy under two names, as where no gather makes the second one.
-    nn::Step weight = segment("product", Half::weight, {dy, wide, dy}, {}, 100);
+    // One buffer under two names, for the last time: it must be given back once.
+    nn::Step weight = segment("product", Half::weight, {wide, dy, wide}, {}, 100);
     weight.gradients_of = {0};
     nn::Step last = segment("norm", Half::input, {x, dnormed, dy}, {dx}, 15);
     last.weights_of = last.gradients_of = {0};
