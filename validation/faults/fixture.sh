@@ -2,6 +2,7 @@
 # that says how it must have ended. SCRIPT BUILD; what a test starts ends with it.
 set -euo pipefail
 build=$(realpath "$1")
+fixture=$(realpath "${BASH_SOURCE[0]}")
 pretrain=$build/apps/trireme-pretrain
 work=$(mktemp -d "${TMPDIR:-/tmp}/trireme-faults.XXXXXX")
 cd "$work"
