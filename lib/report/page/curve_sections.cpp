@@ -71,6 +71,8 @@ LineChart loss_chart(const RunReport& report, const io::LogContents& log, bool l
   Extent extent;
   extent.add(training);
   extent.add(validation);
+  const bool foretold = report.expect && report.expect->quantity == "validation_loss";
+  if (foretold) extent.add({{0, report.expect->low}, {0, report.expect->high}});
   const auto first = static_cast<double>(log.steps.front().step);
   const auto last = static_cast<double>(log.steps.back().step);
   LineChart chart{.label = "Training and validation loss by step",
@@ -90,7 +92,7 @@ LineChart loss_chart(const RunReport& report, const io::LogContents& log, bool l
     chart.curves.push_back(
         {.name = "validation", .css = "c2", .samples = validation, .dots = true});
   }
-  if (report.expect && report.expect->quantity == "validation_loss") {
+  if (foretold) {
     chart.reference = Reference{report.expect->low, report.expect->high,
                                 "validation loss the deck expects at the end"};
   }
@@ -113,8 +115,6 @@ std::string small_chart(const Small& small, const io::LogContents& log) {
   extent.add(samples);
   if (extent.empty() || !std::isfinite(small.reference) || small.reference <= 0) return "";
   const double top = std::min(extent.high, 2.5 * small.reference);
-  const auto above = std::count_if(samples.begin(), samples.end(),
-                                   [&](const Sample& sample) { return sample.value > top; });
   LineChart chart{.label = fmt::format("{} by step", small.title),
                   .x = Scale::linear(static_cast<double>(log.steps.front().step),
                                      static_cast<double>(log.steps.back().step)),
@@ -132,14 +132,19 @@ std::string small_chart(const Small& small, const io::LogContents& log) {
         {.name = "", .css = "c1", .samples = medians(samples, window), .filled = true});
   }
   chart.reference = Reference{small.reference, small.reference, "median"};
+  const auto above = std::count_if(samples.begin(), samples.end(), [&](const Sample& sample) {
+    return sample.value > chart.y.high();
+  });
+  const double shown = extent.high * small.unit.factor;
+  const std::string largest =
+      shown < 1000 ? fmt::format("{:.3g}", shown) : format_integer(std::llround(shown));
   const std::string cut =
       above == 0 ? ""
                  : fmt::format(
                        "<p class=\"note\">{} step{} lie{} above the scale, the largest at "
                        "{}.</p>",
                        above, above == 1 ? "" : "s", above == 1 ? "s" : "",
-                       fmt::format("{:.3g}{}", extent.high * small.unit.factor,
-                                   escape(small.unit.suffix)));
+                       largest + escape(small.unit.suffix));
   return fmt::format(
       "<figure class=\"small\"><figcaption><b>{}</b><span>{}</span></figcaption><div "
       "class=\"box\">{}</div>{}</figure>",

@@ -53,10 +53,19 @@ Scale Scale::logarithmic(double low, double high) {
 }
 
 Scale Scale::rounded(double low, double high, int about_ticks) {
-  const Scale exact = linear(low, high);
-  const double step = round_step(exact.high_ - exact.low_, about_ticks);
-  return {step * std::floor(exact.low_ / step + 1e-9), step * std::ceil(exact.high_ / step - 1e-9),
-          false};
+  Scale scale = linear(low, high);
+  const double exact_low = scale.low_;
+  const double exact_high = scale.high_;
+  // Rounding widens the axis, which can ask for a wider step: stable after one or two rounds.
+  double step = 0;
+  for (int round = 0; round < 3; ++round) {
+    const double wanted = round_step(scale.high_ - scale.low_, about_ticks);
+    if (wanted == step) break;
+    step = wanted;
+    scale.low_ = step * std::floor(exact_low / step + 1e-9);
+    scale.high_ = step * std::ceil(exact_high / step - 1e-9);
+  }
+  return scale;
 }
 
 double Scale::operator()(double value) const {

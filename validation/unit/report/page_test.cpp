@@ -156,6 +156,27 @@ TEST(Page, EmptyAndOddRunsHavePages) {
   EXPECT_NE(page.find("failed"), std::string::npos);
 }
 
+TEST(Page, ExpectedBandFarFromTheCurveIsOnTheChart) {
+  sample::Sample run = sample::make(1, 1, 1, 9);
+  run.report.expect = judge("validation_loss", 1.0, 1.2, run.report.loss.validation);
+  const std::string page = page_of(run);
+  const std::size_t band = page.find("class=\"band\"");
+  ASSERT_NE(band, std::string::npos);
+  const double y = std::stod(page.substr(page.find(" y=\"", band) + 4, 8));
+  EXPECT_GT(y, 200);  // of 300 pixels, above the axis
+  EXPECT_LT(y, 299);
+}
+
+TEST(Page, OnlyStepsAboveTheAxisAreCalledSo) {
+  sample::Sample run = sample::make(1, 1, 1, 20);
+  for (auto& step : run.log.steps) step.seconds = 1;
+  run.log.steps[0].seconds = 2.4;  // above 2.5 medians x 0.9, below the rounded end of the axis
+  fill_from_log(run.report, run.log);
+  EXPECT_EQ(page_of(run).find("above the scale"), std::string::npos);
+  run.log.steps[0].seconds = 9;
+  EXPECT_NE(page_of(run).find("1 step lies above the scale"), std::string::npos);
+}
+
 TEST(Page, BrokenRegionSumIsSaid) {
   sample::Sample run = sample::make(2, 2, 2, 400);
   EXPECT_EQ(page_of(run).find("The regions miss"), std::string::npos);
@@ -259,6 +280,11 @@ TEST(Scale, RoundedHoldsItsValuesAndEqualEndsWork) {
   const Scale scale = Scale::rounded(2.13, 8.87);
   EXPECT_LE(scale.low(), 2.13);
   EXPECT_GE(scale.high(), 8.87);
+  for (const auto& [low, high] : {std::pair{8.351, 9.041}, {0.0, 1.04}, {0.0, 3.7}, {2.9, 8.8}}) {
+    const auto ticks = Scale::rounded(low, high).ticks(5);
+    EXPECT_NEAR(ticks.front().at, 0, 1e-9) << low;  // ticks stand at both ends
+    EXPECT_NEAR(ticks.back().at, 1, 1e-9) << high;
+  }
   const Scale point = Scale::rounded(5, 5);
   EXPECT_LT(point.low(), 5);
   EXPECT_GT(point.high(), 5);
