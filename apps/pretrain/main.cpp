@@ -127,9 +127,10 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   const report::RunReport report =
       report::collect(world, runtime, trainer, outcome, "trireme-pretrain", command);
   if (world.rank() == 0) {
-    report::write_report(trainer.folder(), report);
+    report::write_report(trainer.folder(), report, deck.report.html);
     report::print_summary(report);
-    fmt::print("report: {}\n", (trainer.folder() / report::kPageName).string());
+    const char* name = deck.report.html ? report::kPageName : report::kReportName;
+    fmt::print("report: {}\n", (trainer.folder() / name).string());
   }
   return static_cast<int>(outcome.code);
 }

@@ -14,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kStopName[] = "STOP";  // a file in the run folder: stop after the running step
+
 comm::CommOptions comm_options(const deck::Deck& deck) {
   comm::CommOptions options;
   options.deadline_seconds = deck.run.watchdog_seconds;
@@ -23,7 +25,7 @@ comm::CommOptions comm_options(const deck::Deck& deck) {
 StopLimits limits_of(const deck::Deck& deck, const TrainOptions& options) {
   StopLimits limits;
   limits.minutes = options.max_minutes ? options.max_minutes : deck.run.max_minutes;
-  limits.file = options.run_folder / "STOP";
+  limits.file = options.run_folder / kStopName;
   return limits;
 }
 
@@ -324,6 +326,9 @@ Outcome Trainer::finish() {
   }
   progress_.finish();
   if (leads()) {
+    // The request is granted; left there it would stop the resumed run again.
+    std::error_code none;
+    fs::remove(folder_path_ / kStopName, none);
     log_->write(io::StopEvent{step_, outcome_.reason, static_cast<int>(outcome_.code), {}});
     log_->sync();
     write_exit(folder_path_, static_cast<int>(outcome_.code), outcome_.reason, step_);

@@ -6,8 +6,9 @@
 
 namespace trireme::report {
 
-void write_report(const std::filesystem::path& run_dir, const RunReport& report) {
+void write_report(const std::filesystem::path& run_dir, const RunReport& report, bool with_page) {
   io::write_file_atomically(run_dir / kReportName, to_json(report));
+  if (!with_page) return;
   const auto log = run_dir / io::kLogName;
   const bool there = std::filesystem::exists(log);
   write_page(run_dir, report, there ? io::read_log(log) : io::LogContents{});

@@ -49,8 +49,10 @@ std::string to_json(const RunReport& report);
 RunReport from_json(std::string_view text, std::string_view source);
 
 /// Writes report.json and report.html (with the curves of log.jsonl, where there is one) into
-/// `run_dir`, each by a temporary file and a rename. Error(kFile).
-void write_report(const std::filesystem::path& run_dir, const RunReport& report);
+/// `run_dir`, each by a temporary file and a rename; `with_page` false leaves report.html out.
+/// Error(kFile).
+void write_report(const std::filesystem::path& run_dir, const RunReport& report,
+                  bool with_page = true);
 
 /// report.html alone, from the report and the log. Error(kFile).
 void write_page(const std::filesystem::path& run_dir, const RunReport& report,
