@@ -38,10 +38,63 @@ struct DataConfig {
 
 enum class Schedule { gpipe, one_f_one_b, interleaved };
 
-/// DeepSpeed's zero_optimization as far as this version acts on it (stage 0 only).
+/// Where a kind of model state lives between its uses ("none", "cpu", "nvme" in a deck).
+enum class Tier { device, host, nvme };
+
+/// What a step does once, or with every micro-batch.
+enum class Per { step, micro_batch };
+
+/// DeepSpeed's offload_optimizer.
+struct OffloadOptimizerConfig {
+  Tier tier = Tier::device;       ///< of masters, moments and, from stage 2 on, gradients
+  std::int64_t buffer_count = 4;  ///< sub-groups in host memory at once
+  bool pipeline_read = false;     ///< read the next sub-group while one is updated
+  bool pipeline_write = false;    ///< write the last sub-group while one is updated
+  bool fast_init = false;         ///< NVMe state starts as what the empty file reads
+  double ratio = 1;               ///< share of the elements that lives on the offload tier
+};
+
+/// DeepSpeed's offload_param.
+struct OffloadParamConfig {
+  Tier tier = Tier::device;
+  std::int64_t buffer_count = 5;            ///< units being read at once
+  std::int64_t buffer_size = 100'000'000;   ///< elements of one transfer
+  std::int64_t max_in_cpu = 1'000'000'000;  ///< elements that stay in host memory with nvme
+};
+
+/// DeepSpeed's aio section.
+struct AioConfig {
+  std::int64_t block_size = 1 << 20;  ///< bytes a request
+  std::int64_t queue_depth = 8;       ///< requests in flight a thread
+  std::int64_t threads = 1;           ///< intra_op_parallelism; thread_count
+  bool single_submit = false;
+  bool overlap_events = true;
+  bool checksum = false;  ///< ours: blocks are verified when they are read back
+};
+
+/// DeepSpeed's zero_optimization; sizes in elements.
 struct ZeroConfig {
-  int stage = 0;
-  std::int64_t reduce_bucket_size = 500'000'000;  ///< elements
+  int stage = 0;        ///< 1: optimizer state, 2: gradients too, 3: parameters too are divided
+  bool cyclic = false;  ///< round_robin_gradients or parallel.zero.partition
+  Per reduce_per = Per::step;         ///< when gradients are summed; resolved by stage
+  Per gather_per = Per::micro_batch;  ///< how far stage 3 may keep gathered parameters
+  bool overlap_comm = true;           ///< false: the compute lane waits for each sum and gather
+  bool reduce_scatter = true;         ///< false: all-reduce, and keep the own share
+  bool allgather_partitions = true;   ///< false: a broadcast from each owner
+  std::int64_t reduce_bucket_size = 500'000'000;     ///< elements of one sum
+  std::int64_t allgather_bucket_size = 500'000'000;  ///< elements of one gather
+  std::int64_t sub_group_size = 1'000'000'000;       ///< elements of one update
+  std::int64_t prefetch_bucket_size = 50'000'000;    ///< elements gathered before they are needed
+  std::int64_t max_live_parameters = 1'000'000'000;
+  std::int64_t max_reuse_distance = 1'000'000'000;
+  std::int64_t param_persistence_threshold = 100'000;  ///< smaller tensors stay whole
+  std::int64_t model_persistence_threshold = 9'223'372'036'854'775'807;
+  /// Ranks that divide state among them (mics_shard_size); 0 = the whole data axis. Divides data.
+  std::int64_t shard_ranks = 0;
+  OffloadOptimizerConfig offload_optimizer;
+  OffloadParamConfig offload_param;
+  std::filesystem::path nvme_path;  ///< absolute; one for both, empty unless a tier is nvme
+  AioConfig aio;
 };
 
 /// ranks = data x tensor x pipeline; tensor varies fastest, then data, then pipeline.
@@ -146,6 +199,9 @@ struct PrecisionConfig {
 
 struct RecomputeConfig {
   bool enabled = false;  ///< drop a transformer block's activations after forward, rebuild them
+  /// Where a block's input waits for its recomputation (cpu_checkpointing, our key device).
+  Tier tier = Tier::device;
+  bool partition = false;  ///< partition_activations: divided over the tensor ranks while it waits
 };
 
 struct CheckpointConfig {
@@ -168,6 +224,8 @@ struct RunConfig {
   std::int64_t eval_samples = 256;      ///< validation sequences an evaluation reads, 0 = all
   double watchdog_seconds = 600;        ///< an instruction longer than this ends the run (exit 5)
   std::int64_t max_skipped_steps = 10;  ///< skipped steps running before exit 4
+  std::int64_t device_memory = 0;       ///< bytes a rank's device tier may hold; 0 = no limit
+  std::int64_t host_memory = 0;         ///< bytes a rank's host tier may hold; 0 = no limit
   bool dump_state = false;              ///< print the resolved deck at start
   bool wall_clock_breakdown = false;    ///< print the time of each region with every progress line
 };
