@@ -1,0 +1,165 @@
+#include "kernels/elementwise/exact_sum.hpp"
+
+#include "kernels/base/parallel.hpp"
+#include "kernels/base/vector_math.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace trireme::kernels {
+namespace {
+
+constexpr int kDigitBits = 32;
+constexpr int kLeastExponent = -298;  // (2^-149)^2: every partial sum is a multiple of 2^-298
+constexpr std::uint64_t kDigitMask = (1ull << kDigitBits) - 1;
+
+double limb_unit(int k) { return std::ldexp(1.0, kDigitBits * k + kLeastExponent); }
+
+/// A sum of non-negative numbers as an integer of 2^-298, in digits of 32 bits with room for
+/// carries; whatever is not finite is kept beside it.
+struct WideSum {
+  std::array<std::uint64_t, kExactLimbs> digits{};
+  double not_finite = 0;  ///< infinity, NaN or 0
+
+  void add(double value);
+  void carry();
+  WideSum& operator+=(const WideSum& other);
+};
+
+/// At most 2^32 times between carries.
+void WideSum::add(double value) {
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const int exponent = static_cast<int>(bits >> 52);  // value >= 0
+  if (exponent == 0x7ff) {
+    not_finite += value;
+    return;
+  }
+  if (exponent == 0) return;  // 0: there is nothing between it and 2^-298
+  // value = mantissa 2^(exponent - 1075). Near the least exponent the low bits of the mantissa are
+  // zeros, and shifting them away is exact.
+  std::uint64_t mantissa = (bits & ((1ull << 52) - 1)) | (1ull << 52);
+  int shift = exponent - 1075 - kLeastExponent;
+  if (shift < 0) {
+    mantissa >>= -shift;
+    shift = 0;
+  }
+  const auto at = static_cast<std::size_t>(shift / kDigitBits);
+  const int offset = shift % kDigitBits;
+  const std::uint64_t low = mantissa << offset;
+  const std::uint64_t high = offset == 0 ? 0 : mantissa >> (64 - offset);
+  digits[at] += low & kDigitMask;
+  digits[at + 1] += low >> kDigitBits;
+  digits[at + 2] += high;
+}
+
+void WideSum::carry() {
+  std::uint64_t over = 0;
+  for (std::uint64_t& digit : digits) {
+    digit += over;
+    over = digit >> kDigitBits;
+    digit &= kDigitMask;
+  }
+}
+
+WideSum& WideSum::operator+=(const WideSum& other) {
+  for (std::size_t k = 0; k < digits.size(); ++k) digits[k] += other.digits[k];
+  not_finite += other.not_finite;
+  return *this;
+}
+
+/// x [kNormBlock]. The products of two f32 are exact in f64.
+double block_sum(const float* x) {
+  return lane_sum<double>(kNormBlock, [x](std::int64_t i) {
+    const double value = x[i];
+    return value * value;
+  });
+}
+
+/// Elements [begin, end) of one block; the others count as zeros.
+double part_of_block_sum(const float* x, std::int64_t begin, std::int64_t end) {
+  alignas(64) float whole[kNormBlock] = {};
+  std::memcpy(whole + begin, x, static_cast<std::size_t>(end - begin) * sizeof(float));
+  return block_sum(whole);
+}
+
+/// Squares of the elements [begin, end) of a larger buffer; x is element begin.
+WideSum wide_sum(const float* x, std::int64_t begin, std::int64_t end) {
+  WideSum sum;
+  for (std::int64_t at = begin; at < end;) {
+    const std::int64_t block = at / kNormBlock * kNormBlock;
+    const std::int64_t stop = std::min(block + kNormBlock, end);
+    const float* here = x + (at - begin);
+    sum.add(stop - at == kNormBlock ? block_sum(here)
+                                    : part_of_block_sum(here, at - block, stop - block));
+    at = stop;
+  }
+  sum.carry();
+  return sum;
+}
+
+WideSum wide_sum_of_limbs(std::span<const double> limbs) {
+  check(limbs.size() == kExactLimbs, Exit::kUnexpected, "expected {} limbs of a sum, found {}",
+        kExactLimbs, limbs.size());
+  WideSum sum;
+  // What is not finite lies in the last limb.
+  if (!std::isfinite(limbs.back())) sum.not_finite = limbs.back();
+  for (int k = 0; k < kExactLimbs; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    if (sum.not_finite != 0 && i + 1 == limbs.size()) break;
+    const double digit = limbs[i] / limb_unit(k);
+    check(digit >= 0 && digit <= 0x1p53 && digit == std::floor(digit), Exit::kUnexpected,
+          "limb {} of a sum of squares is {}: no multiple of its unit, or too many were added", k,
+          limbs[i]);
+    sum.digits[i] = static_cast<std::uint64_t>(digit);
+  }
+  sum.carry();
+  return sum;
+}
+
+}  // namespace
+
+void add_exact_squares(std::span<const float> x, std::int64_t first, std::span<double> limbs) {
+  check(first >= 0, Exit::kUnexpected, "expected a place in a buffer, found {}", first);
+  WideSum sum = wide_sum_of_limbs(limbs);
+  // Chunks follow blocks; few enough that their sums take little memory.
+  constexpr std::int64_t kSmallestChunk = 256 * kNormBlock;
+  constexpr std::int64_t kMostChunks = 64;
+  const std::int64_t lead = first % kNormBlock;
+  const std::int64_t total = lead + std::ssize(x);
+  const std::int64_t chunk =
+      std::max(kSmallestChunk, round_up(divide_up(total, kMostChunks), kNormBlock));
+  sum += sum_chunks<WideSum>(
+      "add_exact_squares", total, chunk, [&](std::int64_t begin, std::int64_t end) {
+        begin = std::max(begin, lead);  // both count from the start of the first element's block
+        return wide_sum(x.data() + (begin - lead), begin, end);
+      });
+  sum.carry();
+  for (int k = 0; k < kExactLimbs; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    limbs[i] = static_cast<double>(sum.digits[i]) * limb_unit(k);
+  }
+  if (sum.not_finite != 0) limbs.back() = sum.not_finite;
+}
+
+double exact_total(std::span<const double> limbs) {
+  const WideSum sum = wide_sum_of_limbs(limbs);
+  if (sum.not_finite != 0) return sum.not_finite;
+  int top = kExactLimbs - 1;
+  while (top > 0 && sum.digits[static_cast<std::size_t>(top)] == 0) --top;
+  // The 96 bits from the top digit down as 64 with the highest set, everything below in a sticky
+  // lowest bit; the conversion then rounds the whole sum to nearest, ties to even.
+  const auto digit = [&](int k) { return k < 0 ? 0ull : sum.digits[static_cast<std::size_t>(k)]; };
+  if (digit(top) == 0) return 0;
+  const int zeros = std::countl_zero(digit(top)) - kDigitBits;
+  std::uint64_t window = (digit(top) << kDigitBits | digit(top - 1)) << zeros;
+  if (zeros > 0) window |= digit(top - 2) >> (kDigitBits - zeros);
+  bool sticky = (digit(top - 2) & ((1ull << (kDigitBits - zeros)) - 1)) != 0;
+  for (int k = 0; k < top - 2; ++k) sticky |= digit(k) != 0;
+  window |= sticky ? 1 : 0;
+  return std::ldexp(static_cast<double>(window), kDigitBits * (top - 1) - zeros + kLeastExponent);
+}
+
+}  // namespace trireme::kernels
