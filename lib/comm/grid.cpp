@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -41,6 +42,8 @@ std::string_view name_of(GroupKind kind) {
   switch (kind) {
     case GroupKind::tensor: return "tensor";
     case GroupKind::data: return "data";
+    case GroupKind::shard: return "shard";
+    case GroupKind::replica: return "replica";
     case GroupKind::pipeline: return "pipeline";
     case GroupKind::tied: return "tied";
     case GroupKind::world: return "world";
@@ -66,7 +69,7 @@ std::string Group::text() const {
 }
 
 ProcessGrid::ProcessGrid(int data, int tensor, int pipeline)
-    : data_(data), tensor_(tensor), pipeline_(pipeline) {
+    : data_(data), tensor_(tensor), pipeline_(pipeline), shard_(data) {
   check(data > 0 && tensor > 0 && pipeline > 0, Exit::kUsage,
         "expected a process grid of positive sizes, found data {} x tensor {} x pipeline {}", data,
         tensor, pipeline);
@@ -94,10 +97,28 @@ ProcessGrid ProcessGrid::fit(int ranks, int data, int tensor, int pipeline) {
       near.pipeline);
 }
 
+ProcessGrid ProcessGrid::with_shard(int shard) const {
+  const int ranks = shard == 0 ? data_ : shard;
+  if (ranks < 0 || data_ % ranks != 0) {
+    int near = 1;  // the largest divisor that is not larger
+    for (int d = 1; d <= std::min(shard, data_); ++d)
+      if (data_ % d == 0) near = d;
+    fail(
+        Exit::kUsage,
+        "state can't be divided over {} of the {} data ranks: expected a divisor of {}, such as {}",
+        shard, data_, data_, near);
+  }
+  ProcessGrid grid = *this;
+  grid.shard_ = ranks;
+  return grid;
+}
+
 int ProcessGrid::size(GroupKind kind) const {
   switch (kind) {
     case GroupKind::tensor: return tensor_;
     case GroupKind::data: return data_;
+    case GroupKind::shard: return shard_;
+    case GroupKind::replica: return replicas();
     case GroupKind::pipeline: return pipeline_;
     case GroupKind::tied: return pipeline_ > 1 ? 2 : 1;
     case GroupKind::world: return size();
@@ -125,6 +146,9 @@ Group ProcessGrid::group(GroupKind kind, int rank) const {
   switch (kind) {
     case GroupKind::tensor: return {kind, rank - at.tensor, 1, tensor_};
     case GroupKind::data: return {kind, at.pipeline * stage_size + at.tensor, tensor_, data_};
+    case GroupKind::shard: return {kind, rank - at.data % shard_ * tensor_, tensor_, shard_};
+    case GroupKind::replica:
+      return {kind, rank - at.data / shard_ * shard_ * tensor_, shard_ * tensor_, replicas()};
     case GroupKind::pipeline: return {kind, in_stage, stage_size, pipeline_};
     case GroupKind::tied:
       if (at.pipeline != 0 && at.pipeline != pipeline_ - 1) return {kind, rank, 1, 0};
@@ -139,6 +163,8 @@ int ProcessGrid::groups(GroupKind kind) const {
   switch (kind) {
     case GroupKind::tensor: return data_ * pipeline_;
     case GroupKind::data: return tensor_ * pipeline_;
+    case GroupKind::shard: return tensor_ * pipeline_ * replicas();
+    case GroupKind::replica: return tensor_ * pipeline_ * shard_;
     case GroupKind::pipeline:
     case GroupKind::tied: return data_ * tensor_;
     case GroupKind::world: return 1;
@@ -151,6 +177,9 @@ int ProcessGrid::group_id(GroupKind kind, int rank) const {
   switch (kind) {
     case GroupKind::tensor: return rank / tensor_;
     case GroupKind::data: return at.pipeline * tensor_ + at.tensor;
+    case GroupKind::shard:
+      return (at.pipeline * replicas() + at.data / shard_) * tensor_ + at.tensor;
+    case GroupKind::replica: return (at.pipeline * shard_ + at.data % shard_) * tensor_ + at.tensor;
     case GroupKind::tied:
       if (group(kind, rank).count == 0) return -1;
       [[fallthrough]];
@@ -161,8 +190,9 @@ int ProcessGrid::group_id(GroupKind kind, int rank) const {
 }
 
 std::string ProcessGrid::text() const {
-  return fmt::format("data {} x tensor {} x pipeline {} = {} rank{}", data_, tensor_, pipeline_,
-                     size(), size() == 1 ? "" : "s");
+  return fmt::format("data {} x tensor {} x pipeline {} = {} rank{}{}", data_, tensor_, pipeline_,
+                     size(), size() == 1 ? "" : "s",
+                     replicas() == 1 ? "" : fmt::format(", shard {}", shard_));
 }
 
 }  // namespace trireme::comm

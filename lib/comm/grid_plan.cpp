@@ -37,6 +37,10 @@ std::string grid_plan(const ProcessGrid& grid,
   if (grid.tensor() > 1)
     plan +=
         fmt::format("  each block is split over {} neighbouring ranks (tensor)\n", grid.tensor());
+  if (grid.replicas() > 1)
+    plan += fmt::format(
+        "  state is divided over {} neighbouring data ranks (shard) and held {} times (replica)\n",
+        grid.shard(), grid.replicas());
   if (grid.size() > kRanksListed)
     plan += fmt::format("  stage s, replica d: the {} rank(s) from {} s + {} d on\n", grid.tensor(),
                         grid.data() * grid.tensor(), grid.tensor());

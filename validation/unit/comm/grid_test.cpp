@@ -12,8 +12,9 @@
 namespace trireme::comm {
 namespace {
 
-constexpr GroupKind kKinds[] = {GroupKind::tensor, GroupKind::data, GroupKind::pipeline,
-                                GroupKind::tied, GroupKind::world};
+constexpr GroupKind kKinds[] = {GroupKind::tensor,  GroupKind::data,     GroupKind::shard,
+                                GroupKind::replica, GroupKind::pipeline, GroupKind::tied,
+                                GroupKind::world};
 
 /// Laws of every grid, for every rank.
 void expect_lawful(const ProcessGrid& grid) {
@@ -55,18 +56,22 @@ TEST(Grid, TensorVariesFastestThenDataThenPipeline) {
 TEST(Grid, RoundTripsAndGroupsOfSmallGrids) {
   for (int d = 1; d <= 4; ++d)
     for (int t = 1; t <= 3; ++t)
-      for (int p = 1; p <= 4; ++p) expect_lawful({d, t, p});
+      for (int p = 1; p <= 4; ++p)
+        for (int s = 1; s <= d; ++s)
+          if (d % s == 0) expect_lawful(ProcessGrid(d, t, p).with_shard(s));
 }
 
 TEST(Grid, RoundTripsAndGroupsOfTenThousandRanks) {
   expect_lawful({125, 8, 10});
   expect_lawful({10000, 1, 1});
   expect_lawful({1, 4, 2500});
+  expect_lawful(ProcessGrid(120, 8, 10).with_shard(24));
 }
 
 TEST(Grid, GroupsOfOneKindPartitionTheRanks) {
-  const ProcessGrid grid(3, 2, 4);
-  for (GroupKind kind : {GroupKind::tensor, GroupKind::data, GroupKind::pipeline}) {
+  const ProcessGrid grid = ProcessGrid(6, 2, 4).with_shard(3);
+  for (GroupKind kind : {GroupKind::tensor, GroupKind::data, GroupKind::shard, GroupKind::replica,
+                         GroupKind::pipeline}) {
     std::set<int> seen;
     std::set<int> ids;
     for (int rank = 0; rank < grid.size(); ++rank) {
@@ -85,6 +90,52 @@ TEST(Grid, TiedGroupsHoldTheFirstAndTheLastStageOnly) {
   EXPECT_EQ(grid.group(GroupKind::tied, 9), (Group{GroupKind::tied, 1, 8, 2}));
   EXPECT_EQ(grid.group(GroupKind::tied, 5).count, 0);
   EXPECT_EQ(ProcessGrid(2, 2, 1).group(GroupKind::tied, 3).count, 1);
+}
+
+TEST(Grid, ShardGroupsAreNeighboursAndReplicaGroupsCrossThem) {
+  const ProcessGrid grid = ProcessGrid(6, 2, 2).with_shard(3);
+  EXPECT_EQ(grid.shard(), 3);
+  EXPECT_EQ(grid.replicas(), 2);
+  EXPECT_EQ(grid.group(GroupKind::shard, 3).text(), "shard group {1, 3, 5}");
+  EXPECT_EQ(grid.group(GroupKind::shard, 18).text(), "shard group {18, 20, 22}");
+  EXPECT_EQ(grid.group(GroupKind::replica, 3).text(), "replica group {3, 9}");
+  for (int rank = 0; rank < grid.size(); ++rank) {
+    const Group data = grid.group(GroupKind::data, rank);
+    const Group shard = grid.group(GroupKind::shard, rank);
+    const Group replica = grid.group(GroupKind::replica, rank);
+    // Each member of the data group is at one place in one copy of the state.
+    EXPECT_EQ(data.index_of(rank), replica.index_of(rank) * 3 + shard.index_of(rank));
+    for (int i = 0; i < shard.count; ++i)
+      EXPECT_EQ(data.index_of(shard.rank(i)), replica.index_of(rank) * 3 + i);
+    for (int i = 0; i < replica.count; ++i)
+      EXPECT_EQ(grid.group(GroupKind::shard, replica.rank(i)).index_of(replica.rank(i)),
+                shard.index_of(rank));
+  }
+}
+
+TEST(Grid, StateIsDividedOverTheWholeDataAxisUnlessSaidOtherwise) {
+  const ProcessGrid grid(4, 2, 1);
+  EXPECT_EQ(grid.with_shard(0), grid);
+  EXPECT_EQ(grid.with_shard(2).with_shard(4), grid);
+  EXPECT_NE(grid.with_shard(2), grid);
+  Group shard = grid.group(GroupKind::shard, 5);
+  shard.kind = GroupKind::data;
+  EXPECT_EQ(shard, grid.group(GroupKind::data, 5));
+  EXPECT_EQ(grid.group(GroupKind::replica, 5).count, 1);
+  EXPECT_EQ(ProcessGrid().group(GroupKind::shard, 0).count, 1);
+}
+
+TEST(Grid, AShardSizeThatDoesNotDivideNamesOneThatDoes) {
+  for (const int bad : {-1, 4, 5, 7, 12}) {
+    try {
+      (void)ProcessGrid(6, 1, 1).with_shard(bad);
+      ADD_FAILURE() << "no error for " << bad;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::kUsage);
+      const std::string nearest = bad < 0 ? "such as 1" : bad < 6 ? "such as 3" : "such as 6";
+      EXPECT_NE(error.text().find(nearest), std::string::npos) << error.text();
+    }
+  }
 }
 
 TEST(Grid, StrangersHaveNoIndex) {
@@ -141,6 +192,12 @@ TEST(Grid, PlanNamesEveryRankOfSmallGridsAndStaysShortForLargeOnes) {
   EXPECT_NE(small.find("stage 1   ranks 4-7          blocks 3-5, head"), std::string::npos)
       << small;
   EXPECT_NE(small.find("replica 1    ranks 2-3"), std::string::npos) << small;
+  EXPECT_EQ(small.find("shard"), std::string::npos) << small;
+  const std::string sharded = grid_plan(ProcessGrid(4, 1, 1).with_shard(2));
+  EXPECT_NE(sharded.find("= 4 ranks, shard 2"), std::string::npos) << sharded;
+  EXPECT_NE(sharded.find("divided over 2 neighbouring data ranks (shard) and held 2 times"),
+            std::string::npos)
+      << sharded;
   const std::string large = grid_plan({125, 8, 10});
   EXPECT_LT(std::ranges::count(large, '\n'), 20) << large;
   EXPECT_NE(large.find("= 10000 ranks"), std::string::npos);
