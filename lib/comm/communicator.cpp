@@ -2,6 +2,7 @@
 
 #include "lib/comm/communicator.hpp"
 
+#include "kernels/base/checked.hpp"
 #include "kernels/base/error.hpp"
 #include "lib/comm/backoff.hpp"
 #include "lib/comm/operation_state.hpp"
@@ -64,11 +65,24 @@ OperationState& Communicator::prepare(Operation operation, const void* source, v
   state.source = static_cast<const std::byte*>(source);
   state.target = static_cast<std::byte*>(target);
   state.count = count;
+  state.gap = 0;
   state.dtype = dtype;
   state.peer = 0;
   state.tag = 0;
   check(!state.reduces() || is_floating(dtype), Exit::kUnexpected,
         "expected f32, f64, bf16 or f16 in {}, found {}", name_of(operation), name_of(dtype));
+  return state;
+}
+
+OperationState& Communicator::prepare(Operation operation, const void* source, void* target,
+                                      const Parts& parts, DType dtype) {
+  check(parts.part >= 0 && parts.part <= parts.stride, Exit::kUnexpected,
+        "{} of parts of {} elements every {} elements: expected 0 <= part <= stride",
+        name_of(operation), parts.part, parts.stride);
+  // As if the parts were one contiguous buffer, with a gap behind each.
+  OperationState& state =
+      prepare(operation, source, target, checked_multiply(parts.part, size()), dtype);
+  state.gap = parts.stride - parts.part;
   return state;
 }
 
@@ -97,8 +111,17 @@ Request Communicator::reduce_scatter(const void* whole, void* shard, std::int64_
   return start(prepare(Operation::reduce_scatter, whole, shard, count, dtype));
 }
 
+Request Communicator::reduce_scatter(const void* whole, void* shard, const Parts& parts,
+                                     DType dtype) {
+  return start(prepare(Operation::reduce_scatter, whole, shard, parts, dtype));
+}
+
 Request Communicator::all_gather(const void* shard, void* whole, std::int64_t count, DType dtype) {
   return start(prepare(Operation::all_gather, shard, whole, count, dtype));
+}
+
+Request Communicator::all_gather(const void* shard, void* whole, const Parts& parts, DType dtype) {
+  return start(prepare(Operation::all_gather, shard, whole, parts, dtype));
 }
 
 Request Communicator::broadcast(void* data, std::int64_t count, DType dtype, int root) {
@@ -195,6 +218,7 @@ std::string Communicator::describe(const OperationState& state) const {
   std::string text{name_of(state.operation)};
   if (state.operation != Operation::barrier)
     text += fmt::format(" of {} {}", state.count, name_of(state.dtype));
+  if (state.gap > 0) text += fmt::format(" in parts {} apart", state.gap);
   if (!state.collective())
     text += fmt::format(" {} rank {} (tag {})", state.operation == Operation::send ? "to" : "from",
                         group_.rank(state.peer), state.tag);

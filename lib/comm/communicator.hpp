@@ -8,7 +8,7 @@
 //
 // Splitting: where an operation deals `count` elements to members, member i has
 // split_evenly(count, size(), i) of kernels/base/checked.hpp; equal parts when size() divides
-// count.
+// count. Or parts lie apart, see Parts.
 //
 // Threads: all calls to the communicators of a rank come from one thread at a time (the
 // communication lane). Order: all members start the operations of one communicator in the same
@@ -60,6 +60,14 @@ struct CommOptions {
 
 struct OperationState;
 
+/// Equal parts that lie apart in a whole buffer: member i's is elements [i stride, i stride + part)
+/// of it (0 <= part <= stride), so that one call moves the same bucket of every member's shard.
+/// What lies between parts and behind the last is neither read nor written and may not exist.
+struct Parts {
+  std::int64_t part = 0;
+  std::int64_t stride = 0;
+};
+
 /// Ticket of an operation in flight; a default-made or completed one counts as complete. Valid
 /// while its communicator lives.
 class Request {
@@ -98,8 +106,11 @@ class Communicator {
   /// part's own place inside whole (whole + begin); elsewhere it must not overlap whole. The rest
   /// of whole is left as it was.
   Request reduce_scatter(const void* whole, void* shard, std::int64_t count, DType dtype);
+  /// The same over parts that lie apart; shard[part] may be whole + index() stride.
+  Request reduce_scatter(const void* whole, void* shard, const Parts& parts, DType dtype);
   /// whole[count] receives everyone's shard, each at its part's place. shard may be that place.
   Request all_gather(const void* shard, void* whole, std::int64_t count, DType dtype);
+  Request all_gather(const void* shard, void* whole, const Parts& parts, DType dtype);
   /// data[count] of member `root` is copied to all.
   Request broadcast(void* data, std::int64_t count, DType dtype, int root);
   /// Point to point with the member at position `to` / `from`. Synchronous: a send completes only
@@ -143,6 +154,8 @@ class Communicator {
   struct Pool;
   OperationState& prepare(Operation operation, const void* source, void* target, std::int64_t count,
                           DType dtype);
+  OperationState& prepare(Operation operation, const void* source, void* target, const Parts& parts,
+                          DType dtype);
   Request start(OperationState& operation);
   void begin_in_order();
   bool step(OperationState& operation);
@@ -160,6 +173,8 @@ class Communicator {
 /// One communicator for each kind of group of this rank. Collective over the world. Groups of one
 /// rank complete everything at once and use no MPI. A rank in the middle of a pipeline has an empty
 /// `tied` group (size 0): starting an operation on it is a bug report.
+/// Groups of the same ranks (data and shard, where state is divided over the whole data axis) have
+/// a communicator each: two channels, whose operations need no common order.
 class Communicators {
  public:
   Communicators(const World& world, const ProcessGrid& grid, const CommOptions& options = {});

@@ -94,12 +94,11 @@ std::int64_t MessagePath::rounds(const OperationState& op) const {
   if (op.operation == Operation::broadcast || !op.collective())
     return std::max<std::int64_t>(1, divide_up(op.bytes(), limits_.message_bytes));
   // Member 0 has the longest part.
-  return std::max<std::int64_t>(
-      1, divide_up(split_evenly(op.count, members(), 0).size(), piece_capacity(op)));
+  return std::max<std::int64_t>(1, divide_up(op.part(members(), 0).size(), piece_capacity(op)));
 }
 
 MessagePath::Piece MessagePath::piece(const OperationState& op, int member) const {
-  const Range part = split_evenly(op.count, members(), member);
+  const Range part = op.part(members(), member);
   const std::int64_t capacity = piece_capacity(op);
   const std::int64_t begin = std::min(part.end, part.begin + op.round * capacity);
   return {begin, std::min(capacity, part.end - begin)};
@@ -195,7 +194,7 @@ void MessagePath::post_pair(OperationState& op, int to, int from) {
   } else {
     const Piece theirs = piece(op, from);
     const std::int64_t origin =
-        op.operation == Operation::all_gather ? split_evenly(op.count, members(), index_).begin : 0;
+        op.operation == Operation::all_gather ? op.part(members(), index_).begin : 0;
     outgoing = op.source + (mine.begin - origin) * element;
     outgoing_bytes = mine.count * element;
     incoming = op.target + theirs.begin * element;
@@ -286,7 +285,7 @@ bool MessagePath::next_stage(OperationState& op) {
     case MessageStage::gather:
       if (op.operation == Operation::all_reduce) return next_round(op, MessageStage::scatter);
       if (op.round == 0) {
-        const Range part = split_evenly(op.count, members(), index_);
+        const Range part = op.part(members(), index_);
         std::byte* place = op.target + part.begin * op.element_bytes();
         const std::int64_t bytes = part.size() * op.element_bytes();
         if (place != op.source && bytes > 0)
@@ -311,9 +310,8 @@ void MessagePath::sum_staged(OperationState& op, const Piece& mine) {
   for (int m = 0; m < members(); ++m)
     sources_[static_cast<std::size_t>(m)] = m == index_ ? own : staged(op, m);
   if (reversed_) std::reverse(sources_.begin(), sources_.end());
-  const std::int64_t origin = op.operation == Operation::reduce_scatter
-                                  ? split_evenly(op.count, members(), index_).begin
-                                  : 0;
+  const std::int64_t origin =
+      op.operation == Operation::reduce_scatter ? op.part(members(), index_).begin : 0;
   void* target = op.target + (mine.begin - origin) * element;
   ordered_sum(sources_, {&target, 1}, mine.count, op.dtype);
 }

@@ -34,7 +34,7 @@ class MessagePath {
 
  private:
   struct Piece {
-    std::int64_t begin = 0;  // elements, in the whole buffer
+    std::int64_t begin = 0;  // elements, in the whole buffer (gaps included)
     std::int64_t count = 0;
   };
 

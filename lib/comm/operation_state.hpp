@@ -1,6 +1,7 @@
 #pragma once
 // One operation in flight: what was asked, and how far each path has come. Private to this folder.
 
+#include "kernels/base/checked.hpp"
 #include "kernels/base/dtype.hpp"
 #include "lib/comm/traffic.hpp"
 
@@ -39,7 +40,8 @@ struct OperationState {
   Operation operation = Operation::barrier;
   const std::byte* source = nullptr;
   std::byte* target = nullptr;
-  std::int64_t count = 0;
+  std::int64_t count = 0;  ///< elements; the sum of the parts where they lie apart
+  std::int64_t gap = 0;    ///< elements between one member's part of the whole and the next one's
   DType dtype = DType::u8;
   int peer = 0;  ///< root, or the other end of a send or receive, as group index
   int tag = 0;
@@ -72,6 +74,15 @@ struct OperationState {
 
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
   std::int64_t bytes() const { return count * element_bytes(); }
+  /// Where a member's part lies in the whole buffer, in elements.
+  Range part(int members, int member) const {
+    const Range dealt = split_evenly(count, members, member);
+    return {dealt.begin + member * gap, dealt.end + member * gap};
+  }
+  /// Bytes from the start of the whole buffer to the end of the last part.
+  std::int64_t extent_bytes(int members) const {
+    return count == 0 ? 0 : part(members, members - 1).end * element_bytes();
+  }
   bool reduces() const {
     return operation == Operation::all_reduce || operation == Operation::reduce_scatter;
   }

@@ -84,22 +84,18 @@ bool SharedPath::announce_next() {
   mine.operation = op.operation;
   mine.dtype = op.dtype;
   mine.count = op.count;
+  mine.gap = op.gap;
   mine.root = op.peer;
   mine.source = mine.target = -1;
   if (op.bytes() <= kSmallBytes) {
-    const std::int64_t sent = op.operation == Operation::all_gather
-                                  ? split_evenly(op.count, group_.count, index_).size()
-                                  : op.count;
-    if (sent > 0)
-      std::memcpy(payload(op, index_), op.source,
-                  static_cast<std::size_t>(sent * op.element_bytes()));
+    write_payload(op);
   } else if (arena_) {
-    const std::int64_t part =
-        split_evenly(op.count, group_.count, index_).size() * op.element_bytes();
+    const std::int64_t part = op.part(group_.count, index_).size() * op.element_bytes();
+    const std::int64_t whole = op.extent_bytes(group_.count);
     const bool source_is_part = op.operation == Operation::all_gather;
     const bool target_is_part = op.operation == Operation::reduce_scatter;
-    mine.source = arena_->offset_of(op.source, source_is_part ? part : op.bytes());
-    mine.target = arena_->offset_of(op.target, target_is_part ? part : op.bytes());
+    mine.source = arena_->offset_of(op.source, source_is_part ? part : whole);
+    mine.target = arena_->offset_of(op.target, target_is_part ? part : whole);
   }
   mine.arrived.store(op.sequence + 1, std::memory_order_release);
   op.published = true;
@@ -130,14 +126,15 @@ OperationState* SharedPath::decide_next() {
 
 void SharedPath::check_agreement(const OperationState& op, const Arrival& other, int member) const {
   const bool same = other.operation == op.operation && other.count == op.count &&
-                    other.dtype == op.dtype && other.root == op.peer;
+                    other.gap == op.gap && other.dtype == op.dtype && other.root == op.peer;
   if (same) return;
-  fail(Exit::kPeer,
-       "members of {} disagree about operation {}: this rank started {} of {} {} (root {}), rank "
-       "{} started {} of {} {} (root {}); their programs differ",
-       group_.text(), op.sequence, name_of(op.operation), op.count, name_of(op.dtype), op.peer,
-       group_.rank(member), name_of(other.operation), other.count, name_of(other.dtype),
-       other.root);
+  fail(
+      Exit::kPeer,
+      "members of {} disagree about operation {}: this rank started {} of {} {} (root {}, gap {}), "
+      "rank {} started {} of {} {} (root {}, gap {}); their programs differ",
+      group_.text(), op.sequence, name_of(op.operation), op.count, name_of(op.dtype), op.peer,
+      op.gap, group_.rank(member), name_of(other.operation), other.count, name_of(other.dtype),
+      other.root, other.gap);
 }
 
 void SharedPath::leave(const OperationState& op) {

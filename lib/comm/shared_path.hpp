@@ -66,6 +66,7 @@ class SharedPath {
     std::int64_t source;                 ///< offsets in the member's arena; -1 = elsewhere
     std::int64_t target;
     std::int64_t count;
+    std::int64_t gap;
     int root;
     Operation operation;
     DType dtype;
@@ -87,6 +88,7 @@ class SharedPath {
   bool has_arrived(const OperationState& op, int member) const;
 
   bool announce_next();
+  void write_payload(const OperationState& op);
   OperationState* decide_next();
   void check_agreement(const OperationState& op, const Arrival& other, int member) const;
   void leave(const OperationState& op);

@@ -19,6 +19,20 @@ void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
 
 }  // namespace
 
+/// What the others need of this member: its part, or its whole buffer with the gaps left out.
+void SharedPath::write_payload(const OperationState& op) {
+  const std::int64_t element = op.element_bytes();
+  std::byte* to = payload(op, index_);
+  if (op.operation == Operation::all_gather)
+    return copy_bytes(to, op.source, op.part(group_.count, index_).size() * element);
+  if (op.gap == 0) return copy_bytes(to, op.source, op.bytes());
+  for (int m = 0; m < group_.count; ++m) {
+    const Range part = op.part(group_.count, m);
+    copy_bytes(to, op.source + part.begin * element, part.size() * element);
+    to += part.size() * element;
+  }
+}
+
 /// Same on all members: depends on the operation and the group's size alone.
 std::int64_t SharedPath::chunk_elements(const OperationState& op) const {
   const std::int64_t share = op.bytes() / (2 * group_.count);
@@ -67,15 +81,17 @@ void SharedPath::sum_chunk(OperationState& op, std::int64_t begin, std::int64_t 
   while (begin < end) {
     // A chunk may span the parts of several members, who each want their own.
     std::int64_t stop = end;
+    std::int64_t place = begin;  // in the whole buffers
     std::size_t targets = 0;
     for (int m = 0; m < n; ++m) {
       const Range part = scatters ? split_evenly(op.count, n, m) : Range{0, op.count};
       if (begin < part.begin || begin >= part.end) continue;
       stop = std::min(stop, part.end);
+      if (scatters) place = begin + m * op.gap;
       targets_[targets++] = target_of(op, m) + (begin - (scatters ? part.begin : 0)) * element;
     }
     for (int m = 0; m < n; ++m)
-      sources_[static_cast<std::size_t>(m)] = source_of(op, m) + begin * element;
+      sources_[static_cast<std::size_t>(m)] = source_of(op, m) + place * element;
     if (reversed_) std::reverse(sources_.begin(), sources_.end());
     ordered_sum(sources_, {targets_.data(), targets}, stop - begin, op.dtype);
     op.moved_bytes += (scatters ? 1 : 2) * (n - 1) * (stop - begin) * element;
@@ -92,7 +108,8 @@ void SharedPath::gather_chunk(OperationState& op, std::int64_t begin, std::int64
     const std::int64_t bytes = (std::min(end, part.end) - first) * element;
     if (bytes <= 0) continue;
     const std::byte* source = source_of(op, from) + (first - part.begin) * element;
-    for (int to = 0; to < n; ++to) copy_bytes(target_of(op, to) + first * element, source, bytes);
+    const std::int64_t place = (first + from * op.gap) * element;
+    for (int to = 0; to < n; ++to) copy_bytes(target_of(op, to) + place, source, bytes);
     op.moved_bytes += (n - 1) * bytes;
   }
 }
@@ -124,7 +141,7 @@ void SharedPath::do_small(OperationState& op) {
     }
     case Operation::all_gather:
       for (int m = 0; m < n; ++m) {
-        const Range part = split_evenly(op.count, n, m);
+        const Range part = op.part(n, m);
         copy_bytes(op.target + part.begin * element, payload(op, m), part.size() * element);
       }
       op.moved_bytes += (op.count - mine.size()) * element;

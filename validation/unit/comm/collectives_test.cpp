@@ -127,7 +127,8 @@ TEST_P(OnEveryWay, GroupsOfAGridSumOnTheirOwn) {
   World world;
   for (const ProcessGrid grid :
        {ProcessGrid(2, 2, 2), ProcessGrid(2, 2, 1), ProcessGrid(1, 2, 2), ProcessGrid(1, 1, 2),
-        ProcessGrid(1, 1, 4), ProcessGrid(4, 2, 1)}) {
+        ProcessGrid(1, 1, 4), ProcessGrid(4, 2, 1), ProcessGrid(4, 1, 1).with_shard(2),
+        ProcessGrid(4, 2, 1).with_shard(2), ProcessGrid(8, 1, 1).with_shard(4)}) {
     if (grid.size() != world.size()) continue;
     Setting setting(GetParam(), grid);
     int salt = 400;

@@ -16,10 +16,22 @@ struct Event {
   Operation operation;  // send stands for a transfer from member `from` to member `to`
   GroupKind kind;
   std::int64_t count;
+  std::int64_t gap;  // between the parts of reduce-scatters and all-gathers; -1: dealt evenly
   int from;
   int to;
   int salt;
 };
+
+/// Elements of the whole buffer, and where the part of a member lies in it.
+std::int64_t extent(const Event& event, int members) {
+  return event.gap < 0 ? event.count : event.count / members * members + members * event.gap;
+}
+Range part_of(const Event& event, int members, int member) {
+  if (event.gap < 0) return split_evenly(event.count, members, member);
+  const std::int64_t part = event.count / members;
+  const std::int64_t begin = member * (part + event.gap);
+  return {begin, begin + part};
+}
 
 struct InFlight {
   Event event;
@@ -57,6 +69,9 @@ class Storm {
     event.kind = static_cast<GroupKind>(agreed_() % kGroupKinds);
     event.count = static_cast<std::int64_t>(agreed_() % (agreed_() % 4 == 0 ? 20000 : 500));
     const int members = grid_.size(event.kind);
+    const bool has_parts =
+        event.operation == Operation::reduce_scatter || event.operation == Operation::all_gather;
+    event.gap = has_parts && agreed_() % 2 ? static_cast<std::int64_t>(agreed_() % 50) : -1;
     event.from = static_cast<int>(agreed_() % static_cast<unsigned>(members));
     event.to = (event.from + 1) % members;
     event.salt = number;
@@ -73,13 +88,14 @@ class Storm {
     InFlight& made = in_flight_.emplace_back();
     made.event = event;
     made.group = &group;
+    const std::int64_t size = extent(event, group.size());
     if (own_() % 4 == 0) {
-      made.memory.resize(static_cast<std::size_t>(event.count + 1));
+      made.memory.resize(static_cast<std::size_t>(size + 1));
       made.data = made.memory.data();
     } else {
-      made.data = setting_.take<float>(event.count);
+      made.data = setting_.take<float>(size);
     }
-    fill(made.data, event.count, setting_.world().rank(), event.salt);
+    fill(made.data, size, setting_.world().rank(), event.salt);
     made.request = call(made);
   }
 
@@ -87,12 +103,17 @@ class Storm {
     Communicator& group = *made.group;
     const Event& event = made.event;
     const int tag = event.salt % 7;
-    float* part = made.data + split_evenly(event.count, group.size(), group.index()).begin;
+    const Range mine = part_of(event, group.size(), group.index());
+    const Parts parts{mine.size(), mine.size() + event.gap};
+    float* part = made.data + mine.begin;
     switch (event.operation) {
       case Operation::all_reduce: return group.all_reduce(made.data, event.count, DType::f32);
       case Operation::reduce_scatter:
-        return group.reduce_scatter(made.data, part, event.count, DType::f32);
-      case Operation::all_gather: return group.all_gather(part, made.data, event.count, DType::f32);
+        return event.gap < 0 ? group.reduce_scatter(made.data, part, event.count, DType::f32)
+                             : group.reduce_scatter(made.data, part, parts, DType::f32);
+      case Operation::all_gather:
+        return event.gap < 0 ? group.all_gather(part, made.data, event.count, DType::f32)
+                             : group.all_gather(part, made.data, parts, DType::f32);
       case Operation::broadcast:
         return group.broadcast(made.data, event.count, DType::f32, event.from);
       case Operation::send:
@@ -125,7 +146,8 @@ class Storm {
       for (std::int64_t e = begin; e < end; ++e)
         wrong += !same_bits(done.data[e], contribution<float>(members.rank(member), e, event.salt));
     };
-    const Range mine = split_evenly(event.count, members.count, done.group->index());
+    const int me = done.group->index();
+    const Range mine = part_of(event, members.count, me);
     switch (event.operation) {
       case Operation::all_reduce:
         wrong = wrong_sums(done.data, 0, event.count, members, event.salt);
@@ -135,8 +157,9 @@ class Storm {
         break;
       case Operation::all_gather:
         for (int m = 0; m < members.count; ++m) {
-          const Range part = split_evenly(event.count, members.count, m);
+          const Range part = part_of(event, members.count, m);
           brought_by(m, part.begin, part.end);
+          if (event.gap > 0) brought_by(me, part.end, part.end + event.gap);  // untouched
         }
         break;
       case Operation::broadcast:
@@ -163,10 +186,29 @@ TEST_P(OnEveryWay, RandomOperationsEndWithTheRightBits) {
   const int ranks = World().size();
   for (const ProcessGrid& grid : {ProcessGrid(ranks, 1, 1), ProcessGrid(1, 1, ranks),
                                   ProcessGrid(ranks % 4 ? 1 : ranks / 4, ranks % 2 ? 1 : 2,
-                                              ranks % 4 ? ranks / (ranks % 2 ? 1 : 2) : 2)}) {
+                                              ranks % 4 ? ranks / (ranks % 2 ? 1 : 2) : 2),
+                                  ProcessGrid(ranks, 1, 1).with_shard(ranks % 2 ? 1 : 2)}) {
     Setting setting(GetParam(), grid);
     Storm storm(setting, grid, static_cast<unsigned>(17 + grid.data()));
     storm.run(200);
+    EXPECT_GT(storm.checked(), 50);
+    setting.world().barrier();
+  }
+}
+
+/// Late starts on one rank, late news on the others, of the operations that move parts.
+TEST_P(OnEveryWay, DelayedOperationsEndWithTheRightBits) {
+  const World world;
+  const int shards = world.size() % 4 ? world.size() : world.size() / 2;
+  const ProcessGrid grid = ProcessGrid(world.size(), 1, 1).with_shard(shards);
+  for (const Operation operation : {Operation::reduce_scatter, Operation::all_gather}) {
+    CommOptions options;
+    options.faults.operation = operation;
+    (world.rank() == 1 ? options.faults.start_delay_seconds
+                       : options.faults.completion_delay_seconds) = 2e-3;
+    Setting setting(GetParam(), grid, options);
+    Storm storm(setting, grid, 99);
+    storm.run(120);
     EXPECT_GT(storm.checked(), 50);
     setting.world().barrier();
   }
