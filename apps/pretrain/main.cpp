@@ -128,9 +128,9 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
       report::collect(world, runtime, trainer, outcome, "trireme-pretrain", command);
   if (world.rank() == 0) {
     report::write_report(trainer.folder(), report, deck.report.html);
-    report::print_summary(report);
     const char* name = deck.report.html ? report::kPageName : report::kReportName;
-    fmt::print("report: {}\n", (trainer.folder() / name).string());
+    trainer.progress().print(fmt::format("{}report: {}\n", report::summary_text(report),
+                                         (trainer.folder() / name).string()));
   }
   return static_cast<int>(outcome.code);
 }
@@ -141,5 +141,8 @@ int main(int argc, char** argv) {
   Arguments arguments;
   if (const auto done = parse(argc, argv, arguments)) return *done;
   const std::string command = command_line(argc, argv);
+  // From the start: a signal that comes while ranks still get ready must not kill them either.
+  std::optional<engine::StopSignals> signals;
+  if (!arguments.check) signals.emplace();
   return comm::run_on_ranks([&](comm::World& world) { return run(world, arguments, command); });
 }

@@ -10,7 +10,7 @@ Source read_source(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file) text << file.rdbuf();
-  check(static_cast<bool>(file) && std::filesystem::is_regular_file(path), Exit::kFile,
+  check(static_cast<bool>(file) && !std::filesystem::is_directory(path), Exit::kFile,
         "the deck {} can't be read; is the path right?", path.string());
   return {text.str(), std::filesystem::absolute(path).lexically_normal()};
 }

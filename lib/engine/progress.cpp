@@ -26,15 +26,14 @@ bool on_terminal() {
 }  // namespace
 
 Progress::Progress(bool speaks, std::int64_t total_steps, std::int64_t every)
-    : speaks_(speaks),
-      terminal_(on_terminal()),
-      total_(total_steps),
-      every_(std::max<std::int64_t>(1, every)) {}
+    : terminal_(on_terminal()), total_(total_steps), every_(std::max<std::int64_t>(1, every)) {
+  if (speaks) console_.emplace();
+}
 
 void Progress::step(const io::StepRecord& record, const std::string& breakdown) {
   smoothed_seconds_ =
       smoothed_seconds_ == 0 ? record.seconds : 0.9 * smoothed_seconds_ + 0.1 * record.seconds;
-  if (!speaks_) return;
+  if (!console_) return;
   const bool due = record.step % every_ == 0 || record.step == total_;
   if (!terminal_ && !due) return;
   const std::string line = fmt::format(
@@ -43,24 +42,19 @@ void Progress::step(const io::StepRecord& record, const std::string& breakdown) 
       100 * record.mfu,
       duration_text(smoothed_seconds_ * static_cast<double>(total_ - record.step)));
   if (terminal_) {
-    fmt::print("\r\033[K{}", line);
+    console_->write("\r\033[K" + line);
     open_line_ = true;
   } else {
-    fmt::print("{} {}\n", io::utc_now(), line);
+    say(line);
   }
   if (due && !breakdown.empty()) say(breakdown);
-  std::fflush(stdout);
 }
 
-void Progress::say(const std::string& text) {
-  if (!speaks_) return;
-  finish();
-  fmt::print("{} {}\n", io::utc_now(), text);
-  std::fflush(stdout);
-}
+void Progress::say(const std::string& text) { print(fmt::format("{} {}\n", io::utc_now(), text)); }
 
-void Progress::finish() {
-  if (open_line_) fmt::print("\n");
+void Progress::print(const std::string& text) {
+  if (!console_) return;
+  console_->write(open_line_ ? "\n" + text : text);
   open_line_ = false;
 }
 

@@ -51,7 +51,8 @@ class Trainer {
   Trainer(const comm::World& world, const Runtime& runtime, const Setup& setup,
           const TrainOptions& options);
 
-  /// Steps to the run's length or a reason to stop. Errors are exceptions; the run folder's
+  /// Steps to the run's length or a reason to stop; signals count where the caller holds
+  /// StopSignals. Errors are exceptions; the run folder's
   /// exit.json is written on every way out.
   Outcome run();
 
@@ -64,6 +65,7 @@ class Trainer {
   const ReadCounts& reads() const { return batches_.counts(); }
   const PeakFlops& peak() const { return peak_; }
   const std::filesystem::path& folder() const { return folder_path_; }
+  Progress& progress() { return progress_; }
 
  private:
   void start();
@@ -89,7 +91,6 @@ class Trainer {
   std::filesystem::path folder_path_;
   std::unique_ptr<RunFolder> folder_;  // rank 0
   std::optional<io::LogFile> log_;     // rank 0
-  StopSignals signals_;
   StopWatch stop_;
   Place place_;
   PeakFlops peak_;
