@@ -1,6 +1,6 @@
 // From a draft without mistakes to the typed deck.
 #include "kernels/base/error.hpp"
-#include "lib/deck/draft.hpp"
+#include "lib/deck/build_sections.hpp"
 
 #include <cmath>
 
@@ -85,8 +85,7 @@ ParallelConfig build_parallel(const Draft& d) {
   p.sequence = d.boolean("parallel.sequence") && p.tensor > 1;
   if (const List* layers = d.at("parallel.layers_per_stage").list())
     for (const Value& n : *layers) p.layers_per_stage.push_back(*n.integer());
-  p.zero.stage = static_cast<int>(d.integer("zero_optimization.stage"));
-  p.zero.reduce_bucket_size = d.integer("zero_optimization.reduce_bucket_size");
+  p.zero = build_zero(d);
   return p;
 }
 
@@ -192,6 +191,8 @@ RunConfig build_run(const Draft& d) {
   r.eval_samples = d.integer("run.eval_samples");
   r.watchdog_seconds = d.number("run.watchdog_seconds");
   r.max_skipped_steps = d.integer("run.max_skipped_steps");
+  r.device_memory = d.integer("run.device_memory");
+  r.host_memory = d.integer("run.host_memory");
   r.dump_state = d.boolean("dump_state");
   r.wall_clock_breakdown = d.boolean("wall_clock_breakdown");
   return r;
@@ -221,7 +222,7 @@ Deck build_deck(const Draft& draft, const std::filesystem::path& path) {
   deck.scheduler = build_scheduler(draft);
   deck.precision = build_precision(draft);
   deck.gradient_clipping = draft.number("gradient_clipping");
-  deck.activation_checkpointing.enabled = draft.boolean("activation_checkpointing.enabled");
+  deck.activation_checkpointing = build_recompute(draft);
   deck.checkpoint = build_checkpoint(draft);
   deck.run = build_run(draft);
   deck.report = build_report(draft);

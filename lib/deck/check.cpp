@@ -5,8 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <charconv>
 #include <cmath>
+#include <utility>
 
 namespace trireme::deck {
 
@@ -42,8 +45,38 @@ bool in_range(const Type& type, double x) {
   return !type.maximum || (type.maximum_excluded ? x < *type.maximum : x <= *type.maximum);
 }
 
+/// The bytes of "4 GiB" or "1.5e9 B"; nothing when the text is no size. Blanks may be left out.
+std::optional<std::int64_t> size_in_bytes(const std::string& text) {
+  constexpr std::array<std::pair<std::string_view, double>, 10> kUnits = {{{"", 1},
+                                                                           {"b", 1},
+                                                                           {"kb", 1e3},
+                                                                           {"mb", 1e6},
+                                                                           {"gb", 1e9},
+                                                                           {"tb", 1e12},
+                                                                           {"kib", 0x1p10},
+                                                                           {"mib", 0x1p20},
+                                                                           {"gib", 0x1p30},
+                                                                           {"tib", 0x1p40}}};
+  double count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc{}) return std::nullopt;
+  std::string unit = lower(std::string_view(rest, static_cast<std::size_t>(end - rest)));
+  std::erase(unit, ' ');
+  for (const auto& [name, factor] : kUnits)
+    if (unit == name && count >= 0 && count * factor < 9e18)
+      return static_cast<std::int64_t>(count * factor);
+  return std::nullopt;
+}
+
 /// Texts: free, or one of the choices (spelled as the table spells them afterwards).
 std::optional<std::string> misfit_text(const Type& type, Value& value) {
+  if (type.sizes) {
+    const auto size = size_in_bytes(*value.text());
+    if (!size) return expected(type, value);
+    value.data = *size;
+    return std::nullopt;
+  }
   if (type.choices.empty()) return std::nullopt;
   const std::string given = *value.text();
   const auto same = [&](std::string_view choice) {

@@ -83,7 +83,15 @@ void resolve_grid(Draft& draft, std::optional<std::int64_t> ranks);
 void resolve_batch(Draft& draft);
 void resolve_run(Draft& draft);
 void resolve_data(Draft& draft, const std::filesystem::path& folder);
+/// After the others: absolute paths, recomputation and micro-batches are settled.
+void resolve_zero(Draft& draft);
 void check_precision(Draft& draft);
+/// Errors for what the engine does not run yet (unbuilt.cpp).
+void refuse_unbuilt(Draft& draft);
+
+/// All of the above but refuse_unbuilt; mistakes are kept in the draft.
+Draft resolve_draft(const Source& source, const std::vector<std::string>& overrides,
+                    std::optional<std::int64_t> ranks);
 
 /// The typed deck of a draft without mistakes.
 Deck build_deck(const Draft& draft, const std::filesystem::path& path);

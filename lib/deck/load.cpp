@@ -15,15 +15,23 @@ Source read_source(const std::filesystem::path& path) {
   return {text.str(), std::filesystem::absolute(path).lexically_normal()};
 }
 
-Deck load(const Source& source, const std::vector<std::string>& overrides,
-          std::optional<std::int64_t> ranks) {
+Draft resolve_draft(const Source& source, const std::vector<std::string>& overrides,
+                    std::optional<std::int64_t> ranks) {
   Draft draft = read_draft(source, overrides);
   resolve_model(draft);
   resolve_grid(draft, ranks);
   resolve_batch(draft);
   resolve_run(draft);
   resolve_data(draft, source.path.parent_path());
+  resolve_zero(draft);
   check_precision(draft);
+  return draft;
+}
+
+Deck load(const Source& source, const std::vector<std::string>& overrides,
+          std::optional<std::int64_t> ranks) {
+  Draft draft = resolve_draft(source, overrides, ranks);
+  refuse_unbuilt(draft);
   draft.mistakes.throw_if_any();
   return build_deck(draft, source.path);
 }

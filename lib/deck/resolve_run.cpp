@@ -212,7 +212,9 @@ void resolve_run(Draft& draft) {
 }
 
 void resolve_data(Draft& draft, const std::filesystem::path& folder) {
-  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path"})
+  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path",
+                          "zero_optimization.offload_optimizer.nvme_path",
+                          "zero_optimization.offload_param.nvme_path"})
     make_absolute(draft, key, folder);
   if (draft.at("data.seed").is_auto() && !draft.mistakes.in("run.seed"))
     draft.derive("data.seed", draft.integer("run.seed"));

@@ -35,6 +35,7 @@ struct Type {
   unsigned elements = 0;                  ///< kinds of a list's elements
   std::vector<std::string_view> choices;  ///< of a text, or of a list's texts; empty = any text
   std::vector<std::string_view> later;    ///< texts that are known and not done yet
+  bool sizes = false;                     ///< texts are sizes, which become bytes
   bool fold_case = false;                 ///< choices are matched whatever the case
   std::optional<double> minimum;          ///< of a number or a list's numbers
   bool minimum_excluded = false;
@@ -55,6 +56,7 @@ struct Type {
 };
 Type boolean();
 Type integer();
+Type bytes();  ///< an integer >= 0, or a text such as "4 GiB"
 Type number();
 Type text();
 Type choice(std::vector<std::string_view> choices);

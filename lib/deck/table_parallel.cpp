@@ -79,6 +79,8 @@ std::vector<Row> pipeline_rows() {
 }
 
 std::vector<Row> reduction_rows() {
+  const std::string_view undivided =
+      "gradients are fp32 sums of a loss already divided by the global batch's tokens";
   return {
       not_yet("sequence_parallel_size", integer().from(1).or_null(), "null", "null",
               "Ulysses sequence parallelism"),
@@ -94,10 +96,10 @@ std::vector<Row> reduction_rows() {
            "there is no Ulysses parallelism yet", "type of sequence-parallel reductions"),
       works("gradient_allreduce_op", choice({"mean"}).not_yet({"sum"}), "\"mean\"", "",
             "gradients are averaged over the data axis"),
-      not_yet("gradient_predivide_factor", number().above(0), "1.0", "1.0",
-              "divide by this before the reduction"),
-      not_yet("prescale_gradients", boolean(), "false", "false",
-              "divide before the reduction, not after"),
+      idle("gradient_predivide_factor", number().above(0), "1.0", undivided,
+           "divide by this before the reduction"),
+      idle("prescale_gradients", boolean(), "false", undivided,
+           "divide before the reduction, not after"),
       not_yet("sparse_gradients", boolean(), "false", "false",
               "reduce only the embedding rows that were touched"),
       idle("disable_allgather", boolean(), "false", "DeepSpeed ignores it too",

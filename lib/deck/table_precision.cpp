@@ -63,10 +63,13 @@ Section recompute_section() {
       {
           ours("activation_checkpointing.enabled", boolean(), "false", "",
                "drop a transformer block's activations after forward and rebuild them in backward"),
-          not_yet("activation_checkpointing.partition_activations", boolean(), "false", "false",
-                  "split kept activations over tensor ranks"),
-          not_yet("activation_checkpointing.cpu_checkpointing", boolean(), "false", "false",
-                  "keep activations in host memory"),
+          works("activation_checkpointing.partition_activations", boolean(), "false", "",
+                "divide a block's kept input over the tensor ranks while it waits"),
+          works("activation_checkpointing.cpu_checkpointing", boolean(), "false", "",
+                "another name of activation_checkpointing.device cpu"),
+          ours("activation_checkpointing.device", choice({"none", "cpu", "nvme"}), "\"none\"", "",
+               "where a block's kept input waits for its recomputation; nvme uses the folder of "
+               "zero_optimization.offload_optimizer.nvme_path"),
           idle("activation_checkpointing.contiguous_memory_optimization", boolean(), "false",
                "memory is planned before the run and never fragments", "one buffer for all"),
           idle("activation_checkpointing.number_checkpoints", integer().from(1).or_null(), "null",

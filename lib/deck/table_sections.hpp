@@ -18,7 +18,7 @@ Section scheduler_section();    // table_optimizer.cpp
 Section precision_section();    // table_precision.cpp
 Section recompute_section();    // table_precision.cpp
 Section zero_section();         // table_zero.cpp
-Section offload_section();      // table_zero.cpp
+Section offload_section();      // table_offload.cpp
 Section monitor_section();      // table_tools.cpp
 Section tuning_section();       // table_tools.cpp
 Section compile_section();      // table_tools.cpp

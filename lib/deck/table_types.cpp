@@ -72,6 +72,11 @@ Type of_kind(unsigned kind) {
 
 Type boolean() { return of_kind(kBoolean); }
 Type integer() { return of_kind(kInteger); }
+Type bytes() {
+  Type t = of_kind(kInteger | kText).from(0);
+  t.sizes = true;
+  return t;
+}
 Type number() { return of_kind(kNumber); }
 Type text() { return of_kind(kText); }
 Type any() { return of_kind(kAny); }
@@ -114,7 +119,9 @@ std::vector<std::string> kind_words(const Type& type, unsigned kinds) {
   if (kinds & kInteger) words.push_back("an integer" + range_text(type));
   if (kinds & kNumber) words.push_back("a number" + range_text(type));
   if (kinds & kText) {
-    if (type.choices.empty())
+    if (type.sizes)
+      words.push_back("a size such as \"4 GiB\"");
+    else if (type.choices.empty())
       words.push_back("a text");
     else
       words.push_back(type.choices.size() == 1 ? choice_text(type) : "one of " + choice_text(type));
