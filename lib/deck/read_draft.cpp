@@ -27,7 +27,8 @@ class Reader {
   }
 
   void read_key(std::string_view prefix, std::string_view key, const Value& value) {
-    const std::string path = canonical(join(prefix, key), value.line);
+    const int line = origin_.empty() ? value.line : 0;  // an override stands in no line
+    const std::string path = canonical(join(prefix, key), line);
     if (const Row* row = find_row(path)) return accept(*row, path, value);
     if (!is_section(path)) return unknown(prefix, key, value.line);
     if (const Object* object = value.object()) return read(path, *object);
@@ -86,6 +87,7 @@ class Reader {
   }
 
   void accept(const Row& row, const std::string& path, Value value) {
+    if (!origin_.empty()) value.line = 0;
     if (origin_.empty() && draft_.given(path))
       return wrong(value.line, path,
                    fmt::format("{} is given twice, under two names; keep one", path));

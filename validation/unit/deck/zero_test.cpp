@@ -119,6 +119,12 @@ TEST(Zero, WarningsSayWhyAndWhere) {
   EXPECT_TRUE(has(5, "aio.queue_depth: 3 has no influence: nothing is on NVMe"));
 }
 
+TEST(Zero, WarningsOfOverridesHaveNoLine) {
+  const Deck deck = resolve_text(small_deck(), {"aio.thread_count=2", "prescale_gradients=true"});
+  EXPECT_EQ(deck.warnings.size(), 3u);  // an alias, an idle key and one that is idle here
+  for (const Warning& warning : deck.warnings) EXPECT_EQ(warning.line, 0) << warning.text;
+}
+
 TEST(Zero, DefaultsWrittenOutAreNoWarnings) {
   const Deck deck = resolve_text(
       small_deck(zero(R"("stage": 0, "stage3_max_live_parameters": 1e9, "sub_group_size": 1e9,
