@@ -50,6 +50,13 @@ Communicator::Communicator(const Group& group, int index, const CommOptions& opt
 
 Communicator::~Communicator() = default;
 
+void Communicator::reserve_messages(int most) {
+  for (OperationState& state : pool_->states) {
+    state.requests.reserve(static_cast<std::size_t>(most));
+    state.peers.reserve(static_cast<std::size_t>(most));
+  }
+}
+
 OperationState& Communicator::prepare(Operation operation, const void* source, void* target,
                                       std::int64_t count, DType dtype) {
   check(index_ >= 0, Exit::kUnexpected, "{} in a {} group that this rank is not in",

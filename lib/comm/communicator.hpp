@@ -149,6 +149,9 @@ class Communicator {
   virtual std::string waiting_for(const OperationState& operation) const = 0;
 
   const CommOptions& options() const { return options_; }
+  /// Room for that many messages in every operation, so that none allocates later, however many
+  /// operations are ever in flight together.
+  void reserve_messages(int most);
 
  private:
   struct Pool;

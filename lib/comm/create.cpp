@@ -38,6 +38,7 @@ class GroupCommunicator final : public Communicator {
   GroupCommunicator(MPI_Comm members, const Group& group, int index, std::vector<int> node_ranks,
                     const CommOptions& options, bool crowded)
       : Communicator(group, index, options, crowded), messages_(members, group, index, options) {
+    reserve_messages(messages_.most_messages());
     if (!node_ranks.empty())
       shared_ = std::make_unique<SharedPath>(members, std::move(node_ranks), group, index,
                                              options.faults);

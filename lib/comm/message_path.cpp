@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <exception>
 
@@ -40,6 +41,12 @@ MessagePath::~MessagePath() {
   MPI_Comm_free(&point_to_point_);
 }
 
+int MessagePath::most_messages() const {
+  const int pairs = std::min(members() - 1, limits_.peers_at_a_time);
+  const int children = std::bit_width(static_cast<unsigned>(members()));
+  return std::max(2 * pairs, children);
+}
+
 void MessagePath::begin(OperationState& op) {
   op.round = 0;
   op.batch = 0;
@@ -69,8 +76,9 @@ bool MessagePath::may_move(OperationState& op) {
   *free = true;
   ++serving_;
   op.area = static_cast<int>(free - area_taken_.begin());
-  auto& area = areas_[static_cast<std::size_t>(op.area)];
-  if (area.empty()) area.resize(static_cast<std::size_t>(staged_bytes() * members()));
+  // Both at the first use: whether two are needed at once depends on who arrives when.
+  if (areas_.front().empty())
+    for (auto& area : areas_) area.resize(static_cast<std::size_t>(staged_bytes() * members()));
   const bool small = op.operation == Operation::barrier ||
                      (op.operation == Operation::all_reduce && op.bytes() <= kSmallBytes);
   op.stage = small ? MessageStage::collect : MessageStage::scatter;

@@ -31,6 +31,8 @@ class MessagePath {
   void begin(OperationState& op);
   bool advance(OperationState& op);
   std::string waiting_for(const OperationState& op) const;
+  /// Messages that one operation has under way at most, its sends and receives together.
+  int most_messages() const;
 
  private:
   struct Piece {

@@ -69,7 +69,7 @@ struct OperationState {
   int batch = 0;
   std::uint64_t ticket = 0;
   int area = -1;
-  std::vector<MPI_Request> requests;  ///< keep their capacity from use to use
+  std::vector<MPI_Request> requests;  ///< room for all was made with the communicator
   std::vector<int> peers;             ///< group index of each request; sends as -1 - index
 
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }

@@ -2,63 +2,14 @@
 // that overlap.
 
 #include "lib/engine/regions.hpp"
+#include "validation/harness/allocations.hpp"
 #include "validation/harness/engine_run.hpp"
 #include "validation/harness/runtime_fixture.hpp"
 #include "validation/harness/tiny_models.hpp"
 #include "validation/parallel/cases.hpp"
 
-#include <link.h>
-
-#include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
-#include <new>
 #include <numeric>
-
-namespace {
-
-std::atomic<std::int64_t> allocations{0};  // of all threads of this process
-
-/// Where the code of oneDNN lies. It builds a map of its arguments at each execution, behind its C
-/// interface too; that is its own and not counted.
-struct CodeRange {
-  std::uintptr_t begin = 0;
-  std::uintptr_t end = 0;
-};
-
-int find_library(dl_phdr_info* info, std::size_t, void* found) {
-  if (!std::strstr(info->dlpi_name, "libdnnl")) return 0;
-  auto& range = *static_cast<CodeRange*>(found);
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const auto& header = info->dlpi_phdr[i];
-    if (header.p_type != PT_LOAD || !(header.p_flags & PF_X)) continue;
-    range = {info->dlpi_addr + header.p_vaddr, info->dlpi_addr + header.p_vaddr + header.p_memsz};
-  }
-  return 1;
-}
-
-bool called_by_product_library(const void* caller) {
-  static const CodeRange range = [] {
-    CodeRange found;
-    dl_iterate_phdr(find_library, &found);
-    return found;
-  }();
-  const auto at = reinterpret_cast<std::uintptr_t>(caller);
-  return at >= range.begin && at < range.end;
-}
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  if (!called_by_product_library(__builtin_return_address(0)))
-    allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace trireme::validation {
 namespace {
@@ -72,23 +23,26 @@ TEST(SteadyState, StepsAfterTheSecondAllocateNothing) {
     EngineRun run(world, c.deck);
     run.step();
     run.step();
-    // A pool of the transport may grow once more when ranks meet in an order they had not met in
-    // before; what a step itself allocates shows in every window.
-    std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    for (int window = 0; window < 4; ++window) {
-      const std::int64_t before = allocations;
+    for (int step = 3; step <= 10; ++step) {
+      const AllocationWatch watch;
       run.step();
-      run.step();
-      least = std::min(least, allocations - before);
+      const std::int64_t made = watch.count();
+      EXPECT_EQ(made, 0) << "in step " << step << ", first\n" << watch.where();
     }
-    EXPECT_EQ(least, 0);
   }
 }
 
-TEST(SteadyState, TheCounterCounts) {
-  const std::int64_t before = allocations;
+TEST(SteadyState, TheWatchCountsAllocations) {
+  const AllocationWatch watch;
   const auto made = std::make_unique<std::vector<int>>(100);
-  EXPECT_EQ(allocations - before, 2);
+  EXPECT_EQ(watch.count(), 2);
+}
+
+TEST(SteadyState, TheWatchNamesWhereTheyAreMade) {
+  const AllocationWatch watch;
+  random_cases(1, 1, 5);
+  EXPECT_GT(watch.count(), 0);
+  EXPECT_NE(watch.where().find("random_cases"), std::string::npos) << watch.where();
 }
 
 TEST(SteadyState, RegionsSumToTheStepTime) {

@@ -1,0 +1,115 @@
+#include "validation/harness/allocations.hpp"
+
+#include <cxxabi.h>
+#include <execinfo.h>
+#include <link.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+namespace {
+
+constexpr int kFrames = 24;
+constexpr int kStacks = 4;
+
+struct Stack {
+  std::array<void*, kFrames> frames{};
+  std::atomic<int> depth{0};  // 0: not complete
+};
+
+std::atomic<bool> watching{false};
+std::atomic<std::int64_t> allocations{0};
+std::array<Stack, kStacks> stacks;
+
+/// Where the code of oneDNN lies. It builds a map of its arguments at each execution, behind its C
+/// interface too.
+struct CodeRange {
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+};
+
+int find_library(dl_phdr_info* info, std::size_t, void* found) {
+  if (!std::strstr(info->dlpi_name, "libdnnl")) return 0;
+  auto& range = *static_cast<CodeRange*>(found);
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const auto& header = info->dlpi_phdr[i];
+    if (header.p_type != PT_LOAD || !(header.p_flags & PF_X)) continue;
+    range = {info->dlpi_addr + header.p_vaddr, info->dlpi_addr + header.p_vaddr + header.p_memsz};
+  }
+  return 1;
+}
+
+bool called_by_product_library(const void* caller) {
+  static const CodeRange range = [] {
+    CodeRange found;
+    dl_iterate_phdr(find_library, &found);
+    return found;
+  }();
+  const auto at = reinterpret_cast<std::uintptr_t>(caller);
+  return at >= range.begin && at < range.end;
+}
+
+void count(const void* caller) {
+  if (!watching.load(std::memory_order_relaxed) || called_by_product_library(caller)) return;
+  const std::int64_t number = allocations.fetch_add(1, std::memory_order_relaxed);
+  if (number >= kStacks) return;
+  Stack& stack = stacks[static_cast<std::size_t>(number)];
+  stack.depth = backtrace(stack.frames.data(), kFrames);
+}
+
+/// "program(mangled+0x1f) [0x...]" with the name readable.
+std::string readable(const std::string& symbol) {
+  const std::size_t open = symbol.find('(');
+  const std::size_t plus = symbol.find('+', open);
+  if (open == std::string::npos || plus == std::string::npos) return symbol;
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(
+      abi::__cxa_demangle(symbol.substr(open + 1, plus - open - 1).c_str(), nullptr, nullptr,
+                          &status),
+      std::free);
+  return status == 0 ? name.get() : symbol;
+}
+
+}  // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  count(__builtin_return_address(0));
+  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace trireme::validation {
+
+AllocationWatch::AllocationWatch() {
+  void* frame = nullptr;
+  backtrace(&frame, 1);  // loads what it needs at its first call
+  for (Stack& stack : stacks) stack.depth = 0;
+  allocations = 0;
+  watching = true;
+}
+
+AllocationWatch::~AllocationWatch() { watching = false; }
+
+std::int64_t AllocationWatch::count() const { return allocations; }
+
+std::string AllocationWatch::where() const {
+  watching = false;
+  std::string text;
+  for (const Stack& stack : stacks) {
+    const int depth = stack.depth;
+    const std::unique_ptr<char*, void (*)(void*)> symbols(
+        backtrace_symbols(stack.frames.data(), depth), std::free);
+    for (int i = 0; i < depth; ++i) text += readable(symbols.get()[i]) + "\n";
+    if (depth > 0) text += "\n";
+  }
+  return text;
+}
+
+}  // namespace trireme::validation
