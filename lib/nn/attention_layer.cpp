@@ -1,7 +1,5 @@
 #include "lib/nn/attention_layer.hpp"
 
-#include "kernels/elementwise/elementwise.hpp"
-
 namespace trireme::nn {
 namespace {
 
@@ -164,9 +162,7 @@ void AttentionLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) 
   weight.gradients_of = {0};
   weight.flops = product;
   weight.body = [self = *this, dwhole, dout, gathered](const StepContext& c) {
-    linear_weight_gradient(c, c.view(dwhole), c.view(self.attended_), self.output_.weight());
-    const Fused& bias = self.output_.bias();
-    if (bias.exists) kernels::column_sums(c.view(dout), bias.gradient(c), bias.accumulate(c));
+    self.output_.weight_gradient(c, c.view(dwhole), c.view(dout), c.view(self.attended_));
     linear_weight_gradient(c, c.view(self.dqkv_), c.view(gathered), self.qkv_weight_,
                            self.qkv_bias_);
   };

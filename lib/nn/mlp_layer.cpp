@@ -1,7 +1,5 @@
 #include "lib/nn/mlp_layer.hpp"
 
-#include "kernels/elementwise/elementwise.hpp"
-
 namespace trireme::nn {
 
 using Pass = PlanBuilder::Pass;
@@ -101,9 +99,7 @@ void MlpLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const 
   weight.gradients_of = {0};
   weight.flops = product;
   weight.body = [self = *this, dwhole, dout, gathered](const StepContext& c) {
-    linear_weight_gradient(c, c.view(dwhole), c.view(self.active_again_), self.output_.weight());
-    const Fused& bias = self.output_.bias();
-    if (bias.exists) kernels::column_sums(c.view(dout), bias.gradient(c), bias.accumulate(c));
+    self.output_.weight_gradient(c, c.view(dwhole), c.view(dout), c.view(self.active_again_));
     linear_weight_gradient(c, c.view(self.inner_), c.view(gathered), self.up_, self.up_bias_);
   };
   b.step(Pass::backward, weight);

@@ -1,5 +1,7 @@
 #include "lib/nn/row_parallel.hpp"
 
+#include "kernels/elementwise/elementwise.hpp"
+
 namespace trireme::nn {
 
 using Pass = PlanBuilder::Pass;
@@ -32,6 +34,12 @@ Slot RowParallel::gather_gradient(PlanBuilder& b, Slot dout) const {
   if (!parallel_) return dout;
   b.all_gather(Pass::backward, dout, dpartial_);
   return dpartial_;
+}
+
+void RowParallel::weight_gradient(const StepContext& context, const TensorView& dwhole,
+                                  const TensorView& dout, const TensorView& x) const {
+  linear_weight_gradient(context, dwhole, x, weight_);
+  if (bias_.exists) kernels::column_sums(dout, bias_.gradient(context), bias_.accumulate(context));
 }
 
 }  // namespace trireme::nn

@@ -20,6 +20,10 @@ class RowParallel {
   void sum(PlanBuilder& b) const;
   /// Gradient of out() on this rank's rows -> [tokens, out].
   Slot gather_gradient(PlanBuilder& b, Slot dout) const;
+  /// dW (+)= dwhole^T x over all tokens, with dwhole [tokens, out] from gather_gradient() and x
+  /// [tokens, in / tensor]; db (+)= column sums of dout, the gradient of this rank's rows alone.
+  void weight_gradient(const StepContext& context, const TensorView& dwhole, const TensorView& dout,
+                       const TensorView& x) const;
 
  private:
   bool parallel_;
