@@ -7,7 +7,7 @@
 //   --set parallel.tensor=1
 
 #include "io/version.hpp"
-#include "lib/engine/agree.hpp"
+#include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/setup.hpp"
 #include "lib/engine/trainer.hpp"
 #include "lib/report/collect.hpp"
@@ -81,8 +81,8 @@ std::string command_line(int argc, char** argv) {
 deck::Source read_deck(const comm::World& world, const std::string& path) {
   deck::Source source;
   if (world.rank() == 0) source = deck::read_source(path);
-  source.text = engine::broadcast_text(world, source.text);
-  source.path = engine::broadcast_text(world, source.path.string());
+  source.text = comm::broadcast_text(world, source.text);
+  source.path = comm::broadcast_text(world, source.path.string());
   return source;
 }
 
@@ -111,7 +111,7 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   // 3. compute runtime and run folder
   const Runtime runtime(static_cast<int>(deck.run.threads));
   engine::TrainOptions options;
-  options.run_folder = engine::broadcast_text(
+  options.run_folder = comm::broadcast_text(
       world, arguments.run_dir.empty() ? engine::default_run_folder(deck.path).string()
                                        : arguments.run_dir);
   options.resume = {arguments.resume.has_value(),

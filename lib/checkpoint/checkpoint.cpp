@@ -119,9 +119,8 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
           const fs::path& checkpoint, std::span<const std::string_view> moments,
           state::Store& store) {
   const std::vector<Tensor> tensors = all_tensors(model, moments);
-  Marker marker;
+  const Marker marker = read_marker(world, checkpoint);
   comm::on_all_ranks(world, [&] {
-    marker = read_marker(checkpoint);
     const io::Hdf5File file((checkpoint / kStateName).string(), io::Hdf5File::Mode::read);
     if (world.rank() == 0) check_tensors(file, marker, tensors);
     for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {

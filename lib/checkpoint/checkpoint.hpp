@@ -54,8 +54,9 @@ std::optional<std::filesystem::path> latest(const std::filesystem::path& folder)
 /// Exit::kFile.
 std::int64_t set_aside_after(const std::filesystem::path& folder, std::int64_t step);
 
-/// The part without tensors; any one rank may ask. Exit::kFile: no marker, torn, not a checkpoint.
-RunState read_state(const std::filesystem::path& checkpoint);
+/// The part without tensors, read by rank 0 for all; collective. Exit::kFile: no marker, torn, not
+/// a checkpoint.
+RunState read_state(const comm::World& world, const std::filesystem::path& checkpoint);
 
 /// Fills masters and moments of this rank and refreshes its weights; collective over the world.
 /// Exit::kFile: a checksum that differs, a tensor that is missing or of another shape or dtype

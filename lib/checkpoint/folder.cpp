@@ -4,6 +4,7 @@
 #include "io/metrics/write_file.hpp"
 #include "io/version.hpp"
 #include "kernels/base/error.hpp"
+#include "lib/comm/on_all_ranks.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -84,7 +85,9 @@ void write_marker(const fs::path& checkpoint, const Marker& marker) {
   sync_to_disk(checkpoint);
 }
 
-Marker read_marker(const fs::path& checkpoint) {
+namespace {
+
+std::string marker_text(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kMarkerName;
   check(fs::exists(checkpoint), Exit::kFile, "there is no checkpoint {}", checkpoint.string());
   check(fs::exists(file), Exit::kFile,
@@ -92,9 +95,13 @@ Marker read_marker(const fs::path& checkpoint) {
         "stopped, use an "
         "earlier one",
         checkpoint.string(), kMarkerName);
+  return io::read_file(file, "the marker of a checkpoint");
+}
+
+Marker parse_marker(const fs::path& checkpoint, const std::string& text) {
+  const fs::path file = checkpoint / kMarkerName;
   try {
-    const ordered_json json =
-        ordered_json::parse(io::read_file(file, "the marker of a checkpoint"));
+    const ordered_json json = ordered_json::parse(text);
     const int format = json.at("format");
     check(format <= kFormat, Exit::kFile,
           "{} has format {}, this program reads up to {}; use a newer Trireme", file.string(),
@@ -107,8 +114,8 @@ Marker read_marker(const fs::path& checkpoint) {
     marker.run.data = json.at("data");
     marker.run.optim = optim::optim_state_from_json(json.at("optim").get<std::string>());
     marker.run.resolved_deck = json.at("deck");
-    for (const auto& [name, text] : json.at("checksums").items())
-      marker.checksums[name] = std::stoull(text.get<std::string>(), nullptr, 16);
+    for (const auto& [name, sum] : json.at("checksums").items())
+      marker.checksums[name] = std::stoull(sum.get<std::string>(), nullptr, 16);
     return marker;
   } catch (const Error&) {
     throw;
@@ -118,7 +125,19 @@ Marker read_marker(const fs::path& checkpoint) {
   }
 }
 
-RunState read_state(const fs::path& checkpoint) { return read_marker(checkpoint).run; }
+}  // namespace
+
+Marker read_marker(const comm::World& world, const fs::path& checkpoint) {
+  std::string text;
+  comm::on_all_ranks(world, [&] {
+    if (world.rank() == 0) text = marker_text(checkpoint);
+  });
+  return parse_marker(checkpoint, comm::broadcast_text(world, std::move(text)));
+}
+
+RunState read_state(const comm::World& world, const fs::path& checkpoint) {
+  return read_marker(world, checkpoint).run;
+}
 
 std::optional<fs::path> latest(const fs::path& folder) {
   const std::vector<fs::path> found = folders(folder);

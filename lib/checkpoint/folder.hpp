@@ -20,8 +20,9 @@ struct Marker {
 
 /// Appears whole or not at all; Exit::kFile.
 void write_marker(const std::filesystem::path& checkpoint, const Marker& marker);
+/// Read by rank 0 for all, so that ten thousand ranks do not open one file; collective.
 /// Exit::kFile: no marker, torn, of a later version.
-Marker read_marker(const std::filesystem::path& checkpoint);
+Marker read_marker(const comm::World& world, const std::filesystem::path& checkpoint);
 
 /// An empty or incomplete folder for a checkpoint; a complete one loses its marker first.
 /// Exit::kFile.

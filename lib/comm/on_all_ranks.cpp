@@ -1,5 +1,6 @@
 #include "lib/comm/on_all_ranks.hpp"
 
+#include "kernels/base/checked.hpp"
 #include "kernels/base/error.hpp"
 
 #include <string>
@@ -26,6 +27,14 @@ void on_all_ranks(const World& world, const std::function<void()>& work) {
   problem.resize(static_cast<std::size_t>(size));
   MPI_Bcast(problem.data(), size, MPI_CHAR, first, world.comm());
   fail(static_cast<Exit>(number), "{}", problem);
+}
+
+std::string broadcast_text(const World& world, std::string text) {
+  auto size = static_cast<std::int64_t>(text.size());
+  MPI_Bcast(&size, 1, MPI_INT64_T, 0, world.comm());
+  text.resize(static_cast<std::size_t>(size));
+  MPI_Bcast(text.data(), narrow<int>(size), MPI_CHAR, 0, world.comm());
+  return text;
 }
 
 }  // namespace trireme::comm

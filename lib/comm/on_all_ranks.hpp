@@ -5,11 +5,15 @@
 #include "lib/comm/world.hpp"
 
 #include <functional>
+#include <string>
 
 namespace trireme::comm {
 
 /// Runs `work`, which must not communicate, on every rank. When it throws an Error on any of them,
 /// all throw the error of the lowest one. Collective.
 void on_all_ranks(const World& world, const std::function<void()>& work);
+
+/// Rank 0's text on all ranks; collective.
+std::string broadcast_text(const World& world, std::string text);
 
 }  // namespace trireme::comm

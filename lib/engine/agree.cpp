@@ -1,17 +1,10 @@
 #include "lib/engine/agree.hpp"
 
-#include "kernels/base/checked.hpp"
+#include "kernels/base/error.hpp"
 
 #include <array>
 
 namespace trireme::engine {
-
-std::string broadcast_text(const comm::World& world, std::string text) {
-  const auto size = broadcast_number(world, static_cast<std::int64_t>(text.size()));
-  text.resize(static_cast<std::size_t>(size));
-  MPI_Bcast(text.data(), narrow<int>(size), MPI_CHAR, 0, world.comm());
-  return text;
-}
 
 std::int64_t broadcast_number(const comm::World& world, std::int64_t number) {
   MPI_Bcast(&number, 1, MPI_INT64_T, 0, world.comm());

@@ -8,8 +8,6 @@
 
 namespace trireme::engine {
 
-/// Rank 0's text on all ranks; collective.
-std::string broadcast_text(const comm::World& world, std::string text);
 /// Rank 0's number on all ranks; collective.
 std::int64_t broadcast_number(const comm::World& world, std::int64_t number);
 double sum_over_ranks(const comm::World& world, double value);

@@ -2,6 +2,7 @@
 
 #include "io/metrics/peak_cache.hpp"
 #include "kernels/gemm/gemm.hpp"
+#include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/agree.hpp"
 
 #include <fmt/format.h>
@@ -57,7 +58,7 @@ PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Run
     }
   }
   MPI_Bcast(&peak, 1, MPI_DOUBLE, 0, world.comm());
-  return {peak, broadcast_text(world, source)};
+  return {peak, comm::broadcast_text(world, source)};
 }
 
 }  // namespace trireme::engine

@@ -87,7 +87,7 @@ void Trainer::start() {
       if (const auto newest = checkpoint::latest(checkpoints_of(deck_, folder_path_)))
         from = newest->string();
   }
-  from = broadcast_text(world_, from);
+  from = comm::broadcast_text(world_, from);
   const bool resumes = !from.empty();
   if (resumes) {
     resume(from);
@@ -106,7 +106,7 @@ void Trainer::start() {
 }
 
 void Trainer::resume(const fs::path& from) {
-  const checkpoint::RunState state = checkpoint::read_state(from);
+  const checkpoint::RunState state = checkpoint::read_state(world_, from);
   std::string changed;
   for (const deck::Change& change : deck::changes(state.resolved_deck, deck_.resolved_json)) {
     check(!change.in_fingerprint || state.fingerprint == deck_.fingerprint, Exit::kUsage,
@@ -124,6 +124,11 @@ void Trainer::resume(const fs::path& from) {
         "{} was trained on other token files (data fingerprint {}, found {}); restore them or "
         "start a new run folder",
         from.string(), state.data, batches_.stream().fingerprint());
+  check(
+      state.samples == state.step * deck_.batch.global, Exit::kFile,
+      "{} says that {} samples were used in {} steps of {}: its marker is damaged, use an earlier "
+      "checkpoint",
+      from.string(), state.samples, state.step, deck_.batch.global);
   checkpoint::load(world_, setup_.grid, setup_.model, from, optim::state_names(deck_.optimizer),
                    store_);
   control_.restore(state.optim);

@@ -66,7 +66,7 @@ class ResumeLaw : public testing::Test {
                        place.at.pipeline, {&setup.training});
     const auto names = optim::state_names(deck.optimizer);
     checkpoint::load(world, setup.grid, setup.model, from, names, store);
-    checkpoint::RunState state = checkpoint::read_state(from);
+    checkpoint::RunState state = checkpoint::read_state(world, from);
     change(state);
     return checkpoint::save(world, setup.grid, setup.model, store, names, state, decks.path(folder),
                             0)
@@ -160,7 +160,11 @@ TEST_F(ResumeLaw, WhatACheckpointMustNotForget) {
   }));
   EXPECT_TRUE(ends_differently("updates",
                                [](checkpoint::RunState& state) { state.optim.applied_steps = 0; }));
-  EXPECT_TRUE(ends_differently("data", [](checkpoint::RunState& state) { state.step = 0; }));
+  EXPECT_TRUE(ends_differently(
+      "data", [](checkpoint::RunState& state) { state.step = state.samples = 0; }));
+  const std::string text = test::error_text(
+      [&] { ends_differently("position", [](checkpoint::RunState& state) { ++state.samples; }); });
+  EXPECT_NE(text.find("samples"), std::string::npos) << text;
 }
 
 }  // namespace

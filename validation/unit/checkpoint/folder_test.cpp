@@ -43,7 +43,7 @@ TEST_F(Folder, MarkerComesBackAsItWas) {
   marker.checksums["/parameters/x"] = 0xffffffffffffffffull;
   const fs::path path = make(12, false);
   write_marker(path, marker);
-  const Marker read = read_marker(path);
+  const Marker read = read_marker(comm::World(), path);
   EXPECT_EQ(read.run.step, 12);
   EXPECT_EQ(read.run.tokens, 345);
   EXPECT_EQ(read.run.samples, 678);
