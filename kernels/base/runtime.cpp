@@ -88,6 +88,13 @@ Runtime::~Runtime() {
   Kokkos::finalize();
 }
 
+std::map<std::string, std::string> Runtime::libraries() {
+  const dnnl_version_t& products = *dnnl_version();
+  return {{"Kokkos", fmt::format("{}.{}.{}", KOKKOS_VERSION / 10000, KOKKOS_VERSION / 100 % 100,
+                                 KOKKOS_VERSION % 100)},
+          {"oneDNN", fmt::format("{}.{}.{}", products.major, products.minor, products.patch)}};
+}
+
 std::string Runtime::describe() const {
   const auto word = [](bool on, const char* name) { return on ? fmt::format(" {}", name) : ""; };
   return fmt::format(

@@ -6,6 +6,7 @@
 // compute lane); on every other thread (communication, storage) they run serially in the caller,
 // so that no lane takes the cores of another.
 
+#include <map>
 #include <string>
 
 namespace trireme {
@@ -39,6 +40,9 @@ class Runtime {
   const CpuFeatures& cpu() const { return cpu_; }
   /// One line for logs and reports: threads, back end, instruction sets.
   std::string describe() const;
+  /// Versions of the libraries under the kernels, as loaded where a library can tell: "oneDNN" ->
+  /// "2.6.3".
+  static std::map<std::string, std::string> libraries();
 
  private:
   int threads_ = 1;

@@ -38,11 +38,12 @@ void idle(int rounds) {
 CommLane::CommLane(const models::Model& model, const program::Compiled& compiled,
                    state::Store& store, const comm::Communicators& communicators,
                    const Place& place, Completion& completion, std::vector<Interval>& intervals,
-                   double delay_seconds)
+                   LiveMemory& live_memory, double delay_seconds)
     : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       place_(place),
       completion_(completion),
       intervals_(intervals),
+      live_memory_(live_memory),
       delay_seconds_(delay_seconds) {
   for (std::size_t i = 0; i < list_.size(); ++i)
     if (list_[i].lane == program::Lane::comm)
@@ -113,6 +114,7 @@ bool CommLane::start_ready(const Stopwatch& watch, const std::function<void()>& 
     if (delay_seconds_ > 0)
       std::this_thread::sleep_for(std::chrono::duration<double>(delay_seconds_));
     if (op.world) before_world();
+    live_memory_.start(static_cast<std::size_t>(op.index));
     intervals_[static_cast<std::size_t>(op.index)].start = watch.now();
     in_flight_.push_back({&op, start(op)});
     ++next_;
@@ -127,6 +129,7 @@ bool CommLane::progress(const Stopwatch& watch) {
     if (!flying.operation->communicator->progress(flying.request)) continue;
     const auto index = static_cast<std::size_t>(flying.operation->index);
     intervals_[index].end = watch.now();
+    live_memory_.finish(index);
     completion_.mark(index);
     flying.operation = nullptr;
     moved = true;

@@ -21,7 +21,7 @@ class CommLane {
  public:
   CommLane(const models::Model& model, const program::Compiled& compiled, state::Store& store,
            const comm::Communicators& communicators, const Place& place, Completion& completion,
-           std::vector<Interval>& intervals, double delay_seconds);
+           std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds);
 
   /// All communication of one run; returns early when another lane failed. `before_world` runs
   /// right before the agreement of the world starts.
@@ -56,6 +56,7 @@ class CommLane {
   Place place_;
   Completion& completion_;
   std::vector<Interval>& intervals_;
+  LiveMemory& live_memory_;
   double delay_seconds_;
   std::vector<Operation> operations_;
   std::size_t next_ = 0;

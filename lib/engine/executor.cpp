@@ -31,6 +31,7 @@ class Executor::Impl {
   double started() const {
     return std::chrono::duration<double>(watch_.zero.time_since_epoch()).count();
   }
+  const HighWater& high_water() const { return live_memory_.most(); }
   void search_nonfinite() { search_nonfinite_ = true; }
 
  private:
@@ -68,6 +69,7 @@ class Executor::Impl {
   RunState run_;
   Completion completion_;
   std::vector<Interval> intervals_;
+  LiveMemory live_memory_;
   CommLane comm_lane_;
   std::vector<std::unique_ptr<SegmentContext>> contexts_;  // by instruction, null unless a segment
   std::vector<std::unique_ptr<UnitWork>> unit_work_;       // by instruction, null unless on a unit
@@ -100,8 +102,9 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
       run_{nullptr, place},
       completion_(list_.size()),
       intervals_(list_.size()),
+      live_memory_(compiled, place.at.pipeline),
       comm_lane_(model, compiled, store, communicators, place, completion_, intervals_,
-                 options.delay_seconds[static_cast<std::size_t>(Lane::comm)]),
+                 live_memory_, options.delay_seconds[static_cast<std::size_t>(Lane::comm)]),
       contexts_(list_.size()),
       unit_work_(list_.size()),
       batches_(list_.size()) {
@@ -164,6 +167,7 @@ StepResult Executor::Impl::run(const StepInput& input) {
   std::fill(store_.scalars().begin(), store_.scalars().end(), 0.0);
   scalar(Scalar::stop) = input.stop ? 1 : 0;
   completion_.begin();
+  live_memory_.begin();
   finished_ = 0;
   watch_ = {};
   ++started_;
@@ -227,9 +231,12 @@ void Executor::Impl::compute_lane() {
     if (list_[i].lane != Lane::compute) continue;
     if (!completion_.wait(list_[i].waits)) return;
     sleep_for_fault(Lane::compute);
+    const bool runs = list_[i].when == program::When::always || result_.decision.apply;
+    if (runs) live_memory_.start(i);
     intervals_[i].start = watch_.now();
-    execute(i);
+    if (runs) execute(i);
     intervals_[i].end = watch_.now();
+    live_memory_.finish(i);
     completion_.mark(i);
   }
 }
@@ -239,9 +246,11 @@ void Executor::Impl::storage_lane() {
     if (list_[i].lane != Lane::storage) continue;
     if (!completion_.wait(list_[i].waits)) return;
     sleep_for_fault(Lane::storage);
+    live_memory_.start(i);
     intervals_[i].start = watch_.now();
     load(i);
     intervals_[i].end = watch_.now();
+    live_memory_.finish(i);
     completion_.mark(i);
   }
 }
@@ -254,7 +263,6 @@ void Executor::Impl::load(std::size_t index) {
 
 void Executor::Impl::execute(std::size_t index) {
   const Instruction& instruction = list_[index];
-  if (instruction.when == program::When::applied && !result_.decision.apply) return;
   switch (instruction.kind) {
     case Kind::segment: {
       const nn::BlockPlan& plan = *model_.blocks[static_cast<std::size_t>(instruction.block)].plan;
@@ -337,6 +345,7 @@ const std::vector<Instruction>& Executor::instructions() const { return impl_->l
 const std::vector<Interval>& Executor::intervals() const { return impl_->intervals(); }
 double Executor::seconds() const { return impl_->seconds(); }
 double Executor::started() const { return impl_->started(); }
+const HighWater& Executor::high_water() const { return impl_->high_water(); }
 void Executor::search_nonfinite() { impl_->search_nonfinite(); }
 
 }  // namespace trireme::engine

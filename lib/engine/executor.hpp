@@ -4,6 +4,7 @@
 // that wait for others.
 
 #include "lib/comm/communicator.hpp"
+#include "lib/engine/live_memory.hpp"
 #include "lib/engine/scalars.hpp"
 #include "lib/models/model.hpp"
 #include "lib/optim/optimizer.hpp"
@@ -87,6 +88,8 @@ class Executor {
   /// Seconds of the last run, and when it began on the node's monotonic clock.
   double seconds() const;
   double started() const;
+  /// Of the transient region, over all runs so far.
+  const HighWater& high_water() const;
 
  private:
   class Impl;

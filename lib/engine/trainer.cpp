@@ -70,6 +70,8 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
                   setup.deck.optimizer, batches_.validation(), nullptr),
       meter_(setup.model, training_.instructions()),
       progress_(leads(), setup.deck.run.max_steps, setup.deck.run.steps_per_print) {
+  outcome_.started = io::utc_now();
+  outcome_.resident.base = resident_base_;
   communicators_.attach(&store_.arena());
   check_agreement(world, place_.at.pipeline,
                   program::fingerprint(setup.training, place_.at.pipeline),
@@ -169,6 +171,7 @@ bool Trainer::train_step() {
   const StepResult result = training_.run(input);
   if (!std::isfinite(result.loss_sum)) explain_nonfinite(input, result.loss_sum);
   if (made == 2) meter_.restart();
+  if (made <= 2) outcome_.resident.steady = proportional_set_bytes();
   meter_.add(training_.intervals(), training_.seconds());
   ++step_;
   tokens_ += setup_.tokens_per_step();
@@ -178,6 +181,14 @@ bool Trainer::train_step() {
     stop_reason_ = reason.empty() ? "another rank asked to stop" : reason;
   }
   return stop_reason_.empty();
+}
+
+HighWater Trainer::high_water() const {
+  const HighWater& training = training_.high_water();
+  const HighWater& evaluation = evaluation_.high_water();
+  HighWater most = training.total >= evaluation.total ? training : evaluation;
+  most.end = std::max(training.end, evaluation.end);
+  return most;
 }
 
 optim::StepDecision Trainer::decide(double loss_sum, double sum_of_squares) {

@@ -3,6 +3,7 @@
 // report.
 
 #include "io/metrics/log_file.hpp"
+#include "kernels/base/process_memory.hpp"
 #include "lib/checkpoint/checkpoint.hpp"
 #include "lib/engine/batches.hpp"
 #include "lib/engine/executor.hpp"
@@ -32,10 +33,18 @@ struct TrainOptions {
   ExecutorOptions executor;
 };
 
+/// Resident bytes of this rank (PSS) at two moments of a run. Their difference is what the arena,
+/// the executors and the first steps brought.
+struct ResidentBytes {
+  std::int64_t base = 0;    ///< right before the arena is made
+  std::int64_t steady = 0;  ///< after this process's second step, or its only one; 0 without steps
+};
+
 /// How a run ended, and all that its report needs; on every rank.
 struct Outcome {
   Exit code = Exit::kOk;
   std::string reason;
+  std::string started;          ///< UTC
   std::int64_t first_step = 1;  ///< of this process
   std::int64_t last_step = 0;
   std::int64_t tokens = 0;
@@ -43,6 +52,7 @@ struct Outcome {
   double validation_loss = io::kUnknown;
   std::vector<checkpoint::Written> checkpoints;
   std::vector<std::string> warnings;
+  ResidentBytes resident;
 };
 
 class Trainer {
@@ -61,6 +71,8 @@ class Trainer {
   state::Store& store() { return store_; }
   const comm::Communicators& communicators() const { return communicators_; }
   const Executor& executor() const { return training_; }
+  /// Of the program that used more, training or evaluation; `end` of both.
+  HighWater high_water() const;
   const RegionTotals& regions() const { return meter_.totals(); }
   const ReadCounts& reads() const { return batches_.counts(); }
   const PeakFlops& peak() const { return peak_; }
@@ -94,6 +106,7 @@ class Trainer {
   StopWatch stop_;
   Place place_;
   PeakFlops peak_;
+  std::int64_t resident_base_ = proportional_set_bytes();  // asked before the arena is made
   state::Store store_;
   comm::Communicators communicators_;
   Batches batches_;

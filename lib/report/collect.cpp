@@ -2,21 +2,22 @@
 
 #include "io/metrics/peak_cache.hpp"
 #include "io/version.hpp"
+#include "kernels/base/process_memory.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "lib/program/print.hpp"
-#include "lib/program/simulate.hpp"
+#include "lib/report/measured_rates.hpp"
 #include "lib/report/report.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 
 namespace trireme::report {
 namespace {
 
 using engine::Trainer;
-namespace fs = std::filesystem;
+
+constexpr char kTier[] = "host";
 
 /// Every rank's values, one behind the other in rank order, on rank 0.
 template <class T>
@@ -34,37 +35,35 @@ std::vector<T> gather(const comm::World& world, const std::vector<T>& own) {
   return all;
 }
 
-/// A line "Name:   123 kB" of a file in /proc, as bytes; 0 when it is not there.
-std::int64_t proc_bytes(const char* file, std::string_view name) {
-  std::ifstream lines(file);
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with(name)) return std::stoll(line.substr(name.size())) * 1024;
-  return 0;
-}
-
-void add_memory(RunReport& report, const comm::World& world, Trainer& trainer) {
+void add_memory(RunReport& report, const comm::World& world, Trainer& trainer,
+                const engine::Outcome& outcome) {
   struct Row {
-    std::int32_t purpose;
-    std::int64_t planned;
+    std::int64_t planned = 0;
+    std::int64_t used = 0;
   };
-  constexpr std::int32_t kEndOfRank = -1;
-  std::vector<Row> own;
+  const engine::HighWater& most = trainer.high_water();
+  const comm::SharedArena& arena = trainer.store().arena();
+  const auto state = trainer.store().state_in_memory();
+  std::vector<Row> own(program::kPurposes);
   for (const state::MemoryRow& row : trainer.store().memory())
-    own.push_back({static_cast<std::int32_t>(row.purpose), row.planned});
-  own.push_back({kEndOfRank, 0});
+    own[static_cast<std::size_t>(row.purpose)].planned = row.planned;
+  for (std::size_t p = 0; p < own.size(); ++p) own[p].used = state[p] + most.bytes[p];
   const std::vector<Row> all = gather(world, own);
-  int rank = 0;
-  for (const Row& row : all) {
-    if (row.purpose == kEndOfRank) {
-      ++rank;
-      continue;
-    }
-    // The arena is touched as a whole: the system's numbers below are the measured ones.
-    const auto name = std::string(program::name_of(static_cast<program::Purpose>(row.purpose)));
-    report.memory.push_back({rank, "host", name, row.planned, std::nullopt});
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].planned == 0 && all[i].used == 0) continue;
+    const int rank = static_cast<int>(i / own.size());
+    const auto name = program::name_of(static_cast<program::Purpose>(i % own.size()));
+    report.memory.push_back({rank, kTier, std::string(name), all[i].planned, all[i].used});
   }
-  report.peak_rss = gather(world, std::vector{proc_bytes("/proc/self/status", "VmHWM:")});
-  report.resident = gather(world, std::vector{proc_bytes("/proc/self/smaps_rollup", "Pss:")});
+  const std::vector<std::int64_t> arenas = gather(
+      world, std::vector{arena.bytes(), most.end, bytes_in_memory(arena.base(), arena.bytes())});
+  for (std::size_t i = 0; i < arenas.size(); i += 3)
+    report.arena.push_back(
+        {static_cast<int>(i / 3), kTier, arenas[i], arenas[i + 1], arenas[i + 2]});
+  report.peak_rss = gather(world, std::vector{peak_resident_bytes()});
+  report.resident = gather(world, std::vector{proportional_set_bytes()});
+  report.resident_base = gather(world, std::vector{outcome.resident.base});
+  report.resident_steady = gather(world, std::vector{outcome.resident.steady});
 }
 
 void add_regions(RunReport& report, const comm::World& world, const Trainer& trainer) {
@@ -173,6 +172,28 @@ void add_timeline(RunReport& report, const comm::World& world, Trainer& trainer)
   }
 }
 
+/// "Open MPI v4.1.4": the library's own line, which goes on with how it was built.
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int size = 0;
+  MPI_Get_library_version(text.data(), &size);
+  const std::string_view line(text.data(), static_cast<std::size_t>(size));
+  return std::string(line.substr(0, line.find_first_of(",\n")));
+}
+
+/// Rates for the simulator: what this run's last step measured on all ranks; before any step the
+/// GEMM peak.
+program::Rates rates_of_run(const comm::World& world, const Trainer& trainer, bool stepped) {
+  RateSamples own;
+  if (stepped)
+    own = rate_samples(trainer.executor().instructions(), trainer.executor().intervals());
+  RateSamples all;
+  for (const RateSamples& of_rank : gather(world, std::vector{own})) all.add(of_rank);
+  program::Rates rates;
+  rates.flops_per_second = trainer.peak().flops / world.size();
+  return measured_rates(all, rates);
+}
+
 void add_run(RunReport& report, const comm::World& world, const Runtime& runtime,
              const Trainer& trainer, const engine::Outcome& outcome) {
   const engine::Setup& setup = trainer.setup();
@@ -213,9 +234,13 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.environment.cpu = machine.cpu;
   report.environment.isa = product_isa();
   report.environment.threads = runtime.threads();
-  report.environment.compiler = fmt::format("GCC {}", __VERSION__);
+  report.environment.compiler = io::compiler();
+  report.environment.libraries = Runtime::libraries();
+  report.environment.libraries["HDF5"] = io::hdf5_version();
+  report.environment.libraries["MPI"] = mpi_version();
   report.environment.libraries["products"] = kernels::gemm_path(deck.precision.compute);
   report.environment.libraries["runtime"] = runtime.describe();
+  report.environment.started = outcome.started;
   report.environment.finished = io::utc_now();
 }
 
@@ -228,17 +253,16 @@ RunReport collect(const comm::World& world, const Runtime& runtime, Trainer& tra
   report.app = app;
   report.command = command;
   add_run(report, world, runtime, trainer, outcome);
-  add_memory(report, world, trainer);
+  add_memory(report, world, trainer, outcome);
   add_regions(report, world, trainer);
   add_traffic(report, world, trainer);
   add_io(report, world, trainer);
   report.timeline.step = outcome.last_step;
-  if (trainer.setup().deck.report.timeline && outcome.last_step >= outcome.first_step)
-    add_timeline(report, world, trainer);
+  const bool stepped = outcome.last_step >= outcome.first_step;
+  if (trainer.setup().deck.report.timeline && stepped) add_timeline(report, world, trainer);
+  const program::Rates rates = rates_of_run(world, trainer, stepped);
   if (world.rank() != 0) return report;
   fill_from_log(report, io::read_log(trainer.folder() / io::kLogName), outcome.first_step);
-  program::Rates rates;
-  rates.flops_per_second = trainer.peak().flops / world.size();
   report.bubble.predicted = program::simulate(trainer.setup().training, rates).bubble;
   report.bubble.measured = measured_bubble(report.timeline);
   return report;

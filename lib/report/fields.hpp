@@ -69,6 +69,15 @@ void fields(F&& f, Like<Memory> auto& memory) {
 }
 
 template <class F>
+void fields(F&& f, Like<Arena> auto& arena) {
+  f("rank", arena.rank);
+  f("tier", arena.tier);
+  f("planned", arena.planned);
+  f("used", arena.used);
+  f("in_memory", arena.in_memory);
+}
+
+template <class F>
 void fields(F&& f, Like<Comm> auto& comm) {
   f("op", comm.op);
   f("group", comm.group);
@@ -174,8 +183,11 @@ void fields(F&& f, Like<RunReport> auto& report) {
   f("mfu", report.mfu);
   f("peak", report.peak);
   f("memory", report.memory);
+  f("arena", report.arena);
   f("peak_rss", report.peak_rss);
   f("resident", report.resident);
+  f("resident_base", report.resident_base);
+  f("resident_steady", report.resident_steady);
   f("comm", report.comm);
   f("io", report.io);
   f("regions", report.regions);

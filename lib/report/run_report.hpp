@@ -61,14 +61,24 @@ struct Peak {
   std::string source;       ///< how and when it was measured
 };
 
-/// `planned` is the memory plan's. `used` is measured, never taken from the plan: nothing where a
-/// purpose has no measurement of its own (an arena is allocated and touched as one).
+/// `planned` is the memory plan's. `used` is measured, never taken from the plan: pages of model
+/// state that are in memory, and the executor's high-water mark of buffers in use; nothing where a
+/// purpose has no measurement of its own.
 struct Memory {
   int rank = 0;
   std::string tier;     ///< "device", "host", "nvme"
   std::string purpose;  ///< "weights", "gradients", "moments", "activations", ...
   std::int64_t planned = 0;
   std::optional<std::int64_t> used;
+};
+
+/// One allocation a rank and tier, in which all rows of Memory lie.
+struct Arena {
+  int rank = 0;
+  std::string tier;
+  std::int64_t planned = 0;
+  std::int64_t used = 0;       ///< up to the end of the furthest buffer that an instruction used
+  std::int64_t in_memory = 0;  ///< by the operating system's pages
 };
 
 /// Sums over the part of the run and over ranks; `seconds` is the mean over the ranks that took
@@ -172,8 +182,11 @@ struct RunReport {
   double mfu = kUnknown;                ///< the same
   Peak peak;
   std::vector<Memory> memory;
+  std::vector<Arena> arena;
   std::vector<std::int64_t> peak_rss;  ///< bytes, by rank; shared pages count for every rank
   std::vector<std::int64_t> resident;  ///< bytes, by rank, at the end: proportional set size (PSS)
+  std::vector<std::int64_t> resident_base;    ///< the same right before the arena was made
+  std::vector<std::int64_t> resident_steady;  ///< the same after the second step of this part
   std::vector<Comm> comm;
   std::vector<Io> io;
   std::vector<Region> regions;

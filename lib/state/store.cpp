@@ -1,6 +1,7 @@
 #include "lib/state/store.hpp"
 
 #include "kernels/base/checked.hpp"
+#include "kernels/base/process_memory.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "lib/nn/initialise.hpp"
 #include "lib/program/print.hpp"
@@ -60,6 +61,9 @@ Store::Store(const comm::World& world, const models::Model& model, const program
   scalars_ = {reinterpret_cast<double*>(place(-1, Purpose::scalars, 0)),
               static_cast<std::size_t>(program::kScalars) + model.units.size()};
 
+  for (const program::Buffer& buffer : resident.buffers())
+    if (buffer.stage == stage) state_.push_back(buffer);
+
   program::PurposeBytes largest;
   for (const program::Compiled* compiled : programs) {
     const program::PurposeBytes need = program::memory_by_purpose(*compiled, stage);
@@ -68,6 +72,14 @@ Store::Store(const comm::World& world, const models::Model& model, const program
   for (int p = 0; p < program::kPurposes; ++p)
     if (const std::int64_t bytes = largest.bytes[static_cast<std::size_t>(p)]; bytes > 0)
       planned_.push_back({static_cast<Purpose>(p), bytes});
+}
+
+std::array<std::int64_t, program::kPurposes> Store::state_in_memory() const {
+  std::array<std::int64_t, program::kPurposes> found{};
+  for (const program::Buffer& buffer : state_)
+    found[static_cast<std::size_t>(buffer.purpose)] +=
+        bytes_in_memory(arena_.base() + buffer.offset, buffer.bytes);
+  return found;
 }
 
 UnitState& Store::unit(std::int32_t index) {

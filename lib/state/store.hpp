@@ -26,9 +26,7 @@ struct UnitState {
   std::vector<std::span<float>> moments;
 };
 
-/// Bytes of one purpose. The arena is planned, allocated and touched as a whole, so what is used
-/// beyond the plan can only lie outside it: reports set the process's resident memory beside the
-/// sum of these rows.
+/// Bytes of one purpose, as planned.
 struct MemoryRow {
   program::Purpose purpose = program::Purpose::weights;
   std::int64_t planned = 0;
@@ -60,12 +58,16 @@ class Store {
 
   /// Planned bytes of the program with the larger need.
   const std::vector<MemoryRow>& memory() const { return planned_; }
+  /// Bytes of model state by purpose that are in memory now, by the operating system's pages; what
+  /// programs use of the transient region is the executor's to tell.
+  std::array<std::int64_t, program::kPurposes> state_in_memory() const;
 
  private:
   comm::SharedArena arena_;
   std::vector<UnitState> units_;
   std::span<double> scalars_;
   std::vector<MemoryRow> planned_;
+  std::vector<program::Buffer> state_;  // the stage's part of the resident table
 };
 
 }  // namespace trireme::state

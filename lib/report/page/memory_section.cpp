@@ -125,6 +125,16 @@ struct Sum {
   }
 };
 
+/// By tier: up to where buffers were used beside the plan, and what of it is in memory.
+std::map<std::string, std::pair<Sum, Sum>> arenas(const RunReport& report) {
+  std::map<std::string, std::pair<Sum, Sum>> sums;
+  for (const Arena& arena : report.arena) {
+    sums[arena.tier].first.add(arena.planned, arena.used);
+    sums[arena.tier].second.add(0, arena.in_memory);
+  }
+  return sums;
+}
+
 std::string table(const RunReport& report) {
   std::vector<std::pair<std::string, std::string>> order;  // (tier, purpose)
   std::map<std::pair<std::string, std::string>, Sum> sums;
@@ -155,21 +165,31 @@ std::string table(const RunReport& report) {
   };
   for (const auto& key : order) row(key.second, key.first, sums[key], "");
   row("all", "", all, "total");
-  if (!report.resident.empty()) {
-    Sum resident;
-    for (const std::int64_t one : report.resident) resident.add(0, one);
-    table.row({"whole process, by the system", "host", "", bytes(resident.used_max), "",
-               bytes(resident.used)});
+  for (const auto& [tier, arena] : arenas(report)) {
+    const auto& [used, in_memory] = arena;
+    row("arena, gaps between buffers included", tier, used, "");
+    table.row(
+        {"arena, by the system", tier, "", bytes(in_memory.used_max), "", bytes(in_memory.used)});
   }
+  const auto process = [&](const std::string& when, const std::vector<std::int64_t>& ranks) {
+    if (ranks.empty()) return;
+    Sum sum;
+    for (const std::int64_t one : ranks) sum.add(0, one);
+    table.row({"whole process, by the system, " + when, "host", "", bytes(sum.used_max), "",
+               bytes(sum.used)});
+  };
+  process("before the arena", report.resident_base);
+  process("after the first steps", report.resident_steady);
+  process("at the end", report.resident);
   return table.take();
 }
 
 std::string legend_note(const RunReport& report) {
   const bool measured = std::any_of(report.memory.begin(), report.memory.end(),
                                     [](const Memory& entry) { return entry.used.has_value(); });
-  std::string text = measured ? "Pale: planned. Solid: used."
-                              : "Bars: planned by purpose; the plan is one allocation, so use is "
-                                "measured as a whole.";
+  std::string text = measured ? "Pale: planned. Solid: used, as measured: pages of model state "
+                                "that are in memory, and the most that instructions had in use."
+                              : "Bars: planned by purpose; use was not measured by purpose.";
   if (!report.resident.empty()) {
     text +=
         " Line and number: resident memory of the process at the end by the system's count "

@@ -43,6 +43,19 @@ TEST_F(TrainerTest, LearnsAndEndsAtItsLength) {
   EXPECT_NE(exit_record("learns").find("\"code\": 0"), std::string::npos);
 }
 
+TEST_F(TrainerTest, TheArenaShowsInResidentMemory) {
+  const engine::Setup setup(decks.deck(1, R"(, "parallel": {})",
+                                       {"run.max_steps=3", "model.hidden=512", "model.layers=4",
+                                        "model.ffn_hidden=1024", "checkpoint.at_end=false"}));
+  engine::Trainer trainer(world, *runtime, setup, options("resident"));
+  const engine::ResidentBytes resident = trainer.run().resident;
+  const auto arena = static_cast<double>(trainer.store().arena().bytes());
+  const auto grown = static_cast<double>(resident.steady - resident.base);
+  ASSERT_GT(arena, 1e8);  // far above what else a process takes
+  EXPECT_NEAR(grown / arena, 1, 0.1);
+  EXPECT_EQ(trainer.high_water().end, trainer.store().arena().bytes());
+}
+
 TEST_F(TrainerTest, NonfiniteWeightsEndTheRunAndNameTheBlock) {
   const engine::Setup setup(decks.deck(1, R"(, "parallel": {})"));
   engine::Trainer trainer(world, *runtime, setup, options("poisoned"));

@@ -28,8 +28,9 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
   EXPECT_EQ(
       keys_of(json),
       "schema_version app version git command title grid world_size nodes device dtype model "
-      "tokens steps seconds loss step_seconds tokens_per_second mfu peak memory peak_rss "
-      "resident comm io regions bubble checkpoints warnings exit timeline environment expect deck");
+      "tokens steps seconds loss step_seconds tokens_per_second mfu peak memory arena "
+      "peak_rss resident resident_base resident_steady comm io regions bubble checkpoints warnings "
+      "exit timeline environment expect deck");
   EXPECT_EQ(keys_of(json["grid"]),
             "data tensor pipeline virtual_stages micro_batches schedule sequence_parallel");
   EXPECT_EQ(keys_of(json["model"]),
@@ -38,6 +39,7 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
   EXPECT_EQ(keys_of(json["step_seconds"]), "median p5 p95 min mean count");
   EXPECT_EQ(keys_of(json["peak"]), "flops source");
   EXPECT_EQ(keys_of(json["memory"][0]), "rank tier purpose planned used");
+  EXPECT_EQ(keys_of(json["arena"][0]), "rank tier planned used in_memory");
   EXPECT_EQ(keys_of(json["comm"][0]), "op group bytes calls seconds");
   EXPECT_EQ(keys_of(json["io"][0]), "op what bytes calls seconds");
   EXPECT_EQ(keys_of(json["regions"][0]), "name calls min avg max");
