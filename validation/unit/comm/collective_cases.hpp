@@ -80,13 +80,14 @@ class Setting {
 };
 
 /// Element e of what a world rank brings: magnitudes over five decades, so that (a + b) + c and
-/// a + (b + c) differ in most elements.
+/// a + (b + c) differ in most elements. Integers, which nothing sums, take all their bits.
 template <class T>
 T contribution(int rank, std::int64_t e, int salt) {
   std::uint64_t h = static_cast<std::uint64_t>(e) * 0x9E3779B97F4A7C15ull +
                     static_cast<std::uint64_t>(rank * 8191 + salt) * 0xC2B2AE3D27D4EB4Full;
   h = (h ^ (h >> 29)) * 0xBF58476D1CE4E5B9ull;
   h ^= h >> 32;
+  if constexpr (std::is_integral_v<T>) return static_cast<T>(h);
   const float sign = h & 1 ? -1.f : 1.f;
   const float scale = static_cast<float>(1 << (h >> 1) % 16);
   const float fraction = 0.5f + static_cast<float>((h >> 8) & 0xffffff) * 0x1p-24f;

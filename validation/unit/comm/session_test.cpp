@@ -21,6 +21,8 @@ Ended run_session(int ranks, const std::string& how) {
   // Our own MPI session has left its marks in the environment; the program must not see them.
   std::string command =
       "env -i PATH=\"$PATH\" HOME=\"$HOME\" LD_LIBRARY_PATH=\"$LD_LIBRARY_PATH\" "
+      "ASAN_OPTIONS=\"$ASAN_OPTIONS\" UBSAN_OPTIONS=\"$UBSAN_OPTIONS\" "
+      "TSAN_OPTIONS=\"$TSAN_OPTIONS\" "
       "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 timeout 50 ";
   if (ranks > 0)
     command += TRIREME_MPIEXEC " --oversubscribe --bind-to none -n " + std::to_string(ranks) + " ";
