@@ -108,7 +108,9 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   }
   if (arguments.check) return 0;
 
-  // 3. compute runtime and run folder
+  // 3. compute runtime and run folder; from here on nothing may hang
+  world.set_watch_limit(deck.run.watchdog_seconds);
+  const auto guard = world.watch({"the run"});
   const Runtime runtime(static_cast<int>(deck.run.threads));
   engine::TrainOptions options;
   options.run_folder = comm::broadcast_text(

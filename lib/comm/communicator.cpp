@@ -101,7 +101,8 @@ Request Communicator::start(OperationState& state) {
   state.begun = state.moved_all = state.done = false;
   state.polls = 0;
   state.moved_bytes = 0;
-  state.started = Clock::now();
+  state.started = state.looked = Clock::now();
+  state.waited = 0;
   pool_->in_flight.push_back(&state);
   begin_in_order();
   Request request;
@@ -186,8 +187,13 @@ bool Communicator::step(OperationState& state) {
   }
   // The clock costs more than a poll: look at it now and then.
   constexpr unsigned kPollsPerLook = 256;
-  if (options_.deadline_seconds > 0 && ++state.polls % kPollsPerLook == 0 &&
-      seconds_since(state.started) > options_.deadline_seconds)
+  if (options_.deadline_seconds <= 0 || ++state.polls % kPollsPerLook != 0) return false;
+  // A process that was stopped and goes on did not wait meanwhile: one look counts for little.
+  const auto now = Clock::now();
+  const double passed = std::chrono::duration<double>(now - state.looked).count();
+  state.looked = now;
+  state.waited += std::min(passed, options_.deadline_seconds / 2);
+  if (state.waited > options_.deadline_seconds)
     fail(Exit::kPeer, "waited longer than {} s: {}", options_.deadline_seconds, describe(state));
   return false;
 }

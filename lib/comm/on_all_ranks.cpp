@@ -7,7 +7,9 @@
 
 namespace trireme::comm {
 
-void on_all_ranks(const World& world, const std::function<void()>& work) {
+void on_all_ranks(const World& world, const std::function<void()>& work,
+                  std::source_location where) {
+  const auto guard = world.watch({"work that all ranks must finish"}, where);
   std::string problem;
   Exit code = Exit::kOk;
   try {
@@ -29,7 +31,8 @@ void on_all_ranks(const World& world, const std::function<void()>& work) {
   fail(static_cast<Exit>(number), "{}", problem);
 }
 
-std::string broadcast_text(const World& world, std::string text) {
+std::string broadcast_text(const World& world, std::string text, std::source_location where) {
+  const auto guard = world.watch({"agreeing with all ranks"}, where);
   auto size = static_cast<std::int64_t>(text.size());
   MPI_Bcast(&size, 1, MPI_INT64_T, 0, world.comm());
   text.resize(static_cast<std::size_t>(size));

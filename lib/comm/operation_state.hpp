@@ -55,6 +55,8 @@ struct OperationState {
   Clock::time_point started;
   Clock::time_point moved_at;
   unsigned polls = 0;
+  Clock::time_point looked;  ///< when the deadline was last thought of
+  double waited = 0;         ///< seconds up to then that this process could have used
   std::int64_t moved_bytes = 0;
 
   // Shared path.

@@ -31,6 +31,14 @@ unsigned long long hash_of(const std::string& text) {
   return hash;
 }
 
+/// Ends this process some seconds from now, whatever its other threads wait for.
+void leave_soon(int exit_code) {
+  std::thread([exit_code] {
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+    _exit(exit_code);
+  }).detach();
+}
+
 MPI_Comm split_by_node(MPI_Comm world, int ranks_per_node) {
   MPI_Comm node = MPI_COMM_NULL;
   MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
@@ -45,7 +53,10 @@ MPI_Comm split_by_node(MPI_Comm world, int ranks_per_node) {
 
 }  // namespace
 
-World::World(WorldOptions options) : exceptions_at_start_(std::uncaught_exceptions()) {
+World::World(WorldOptions options)
+    : exceptions_at_start_(std::uncaught_exceptions()),
+      watchdog_([this](const std::string& text) { expired(text); }) {
+  const auto guard = watch({"starting MPI"});
   if (!mpi_runs()) {
     int granted = MPI_THREAD_SINGLE;
     const int rc = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &granted);
@@ -86,6 +97,7 @@ World::~World() {
     if (owns_session_ && size_ > 1) abort(static_cast<int>(Exit::kUnexpected));
     return;
   }
+  const auto guard = watch({"waiting for all ranks at the end"});
   MPI_Barrier(world_);
   MPI_Comm_free(&node_comm_);
   MPI_Comm_free(&failures_);
@@ -93,12 +105,36 @@ World::~World() {
   if (owns_session_) MPI_Finalize();
 }
 
-void World::barrier() const { MPI_Barrier(world_); }
+void World::barrier() const {
+  const auto guard = watch({"a barrier of all ranks"});
+  MPI_Barrier(world_);
+}
 
 void World::abort(int exit_code) const {
+  leave_soon(exit_code);
   std::fflush(nullptr);
-  MPI_Abort(world_, exit_code);  // leaves without main: peers would wait for us forever
-  std::abort();                  // leaves without main: MPI_Abort does not return
+  if (mpi_runs()) MPI_Abort(MPI_COMM_WORLD, exit_code);  // peers would wait for us forever
+  _exit(exit_code);                                      // MPI never started
+}
+
+void World::on_watch_expired(std::function<void(const std::string&)> record) const {
+  const std::lock_guard lock(record_mutex_);
+  record_ = std::move(record);
+}
+
+/// On the watchdog's thread. Whatever hangs may hang this too, so the way out is opened first.
+void World::expired(const std::string& text) const {
+  leave_soon(static_cast<int>(Exit::kPeer));
+  // The first rank to speak ends the job: when it can be rank 0 it need not be all.
+  if (rank_ > 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+  std::fputs(
+      fmt::format("error: {}{}\n", text, size_ > 1 ? fmt::format(" [rank {}]", rank_) : "").c_str(),
+      stderr);
+  {
+    const std::lock_guard lock(record_mutex_);
+    if (record_) record_(text);
+  }
+  abort(static_cast<int>(Exit::kPeer));
 }
 
 bool World::all_failed(const std::string& text, const std::string& shown, double seconds) const {

@@ -1,9 +1,13 @@
 #pragma once
 // The MPI session of one program: start, who am I, and an end that neither hangs nor kills.
 
+#include "lib/comm/watchdog.hpp"
+
 #include <mpi.h>
 
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <string>
 
 namespace trireme::comm {
@@ -37,6 +41,20 @@ class World {
   /// Whether this machine holds more ranks than processors: then whoever waits must yield early.
   bool crowded() const { return crowded_; }
 
+  /// Names what this rank is about to wait in, and ends the job with Exit::kPeer when that takes
+  /// longer than its limit. For whatever may wait for a peer or a file system outside of
+  /// communicators; for the thread that made the World.
+  [[nodiscard]] Watchdog::Guard watch(
+      const Watchdog::Work& work,
+      std::source_location where = std::source_location::current()) const {
+    return watchdog_.watch(work, where);
+  }
+  /// Seconds that work without a limit of its own may take without progress from now on.
+  void set_watch_limit(double seconds) const { watchdog_.set_limit(seconds); }
+  /// `record` gets the watchdog's message before the job ends, on another thread; it keeps what it
+  /// needs alive.
+  void on_watch_expired(std::function<void(const std::string&)> record) const;
+
   /// Blocking barrier over all ranks, for start and end of a run.
   void barrier() const;
 
@@ -45,7 +63,7 @@ class World {
   /// The ranks of this node, in world order.
   MPI_Comm node_comm() const { return node_comm_; }
 
-  /// Ends all ranks of the job with this code, at once.
+  /// Ends all ranks of the job with this code, at once, and this rank even when MPI hangs.
   [[noreturn]] void abort(int exit_code) const;
 
   /// Collective only in trouble: called on a rank that failed. Waits up to `seconds` for all other
@@ -55,6 +73,8 @@ class World {
   bool all_failed(const std::string& text, const std::string& shown, double seconds = 2.0) const;
 
  private:
+  [[noreturn]] void expired(const std::string& text) const;
+
   bool owns_session_ = false;
   MPI_Comm world_ = MPI_COMM_NULL;     // a duplicate: our messages meet nobody else's
   MPI_Comm failures_ = MPI_COMM_NULL;  // used by all_failed() alone
@@ -67,6 +87,9 @@ class World {
   int nodes_ = 1;
   bool crowded_ = false;
   int exceptions_at_start_ = 0;
+  mutable std::mutex record_mutex_;
+  mutable std::function<void(const std::string&)> record_;
+  mutable Watchdog watchdog_;  // the last to come, the first to go: it uses the others
 };
 
 /// What every main does: opens the World, runs `body`, prints what escapes from it and turns it

@@ -175,6 +175,7 @@ CheckpointConfig build_checkpoint(const Draft& d) {
   if (const std::string* path = d.at("checkpoint.path").text()) c.path = *path;
   c.at_end = d.boolean("checkpoint.at_end");
   c.asynchronous = d.boolean("checkpoint.asynchronous");
+  c.watchdog_seconds = d.number("checkpoint.watchdog_seconds");
   return c;
 }
 

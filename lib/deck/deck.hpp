@@ -210,6 +210,7 @@ struct CheckpointConfig {
   std::filesystem::path path;    ///< absolute; empty = checkpoints/ in the run folder
   bool at_end = true;            ///< also when the run's length is reached
   bool asynchronous = false;
+  double watchdog_seconds = 3600;  ///< saving or loading longer than this ends the run (exit 5)
 };
 
 struct RunConfig {
@@ -222,7 +223,7 @@ struct RunConfig {
   std::int64_t steps_per_print = 10;    ///< plain progress lines without a terminal
   std::int64_t eval_every = 0;          ///< steps; 0 = only at the end
   std::int64_t eval_samples = 256;      ///< validation sequences an evaluation reads, 0 = all
-  double watchdog_seconds = 600;        ///< an instruction longer than this ends the run (exit 5)
+  double watchdog_seconds = 600;        ///< without progress for longer ends the run (exit 5)
   std::int64_t max_skipped_steps = 10;  ///< skipped steps running before exit 4
   std::int64_t device_memory = 0;       ///< bytes a rank's device tier may hold; 0 = no limit
   std::int64_t host_memory = 0;         ///< bytes a rank's host tier may hold; 0 = no limit

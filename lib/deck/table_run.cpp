@@ -45,7 +45,9 @@ Section run_section() {
           ours("run.eval_samples", integer().from(0), "256", "samples",
                "validation sequences an evaluation reads; 0 = all"),
           ours("run.watchdog_seconds", number().above(0), "600.0", "seconds",
-               "an instruction that takes longer ends the run with exit code 5"),
+               "an instruction, or a wait for other ranks, that takes longer ends the run with "
+               "exit code "
+               "5, named"),
           ours("run.max_skipped_steps", integer().from(1), "10", "steps",
                "steps skipped one after the other for non-finite gradients before exit code 4"),
           ours("run.device_memory", bytes(), "0", "bytes",
@@ -87,6 +89,8 @@ Section checkpoint_section() {
             row.note = "false";
             return row;
           }(),
+          ours("checkpoint.watchdog_seconds", number().above(0), "3600.0", "seconds",
+               "saving, or loading, that takes longer ends the run with exit code 5"),
           idle("checkpoint.tag_validation", choice({"Warn", "Ignore", "Fail"}).any_case(),
                "\"Warn\"", "ranks agree on a checkpoint's name by construction",
                "compare the checkpoint's tag over ranks"),

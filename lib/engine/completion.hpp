@@ -34,6 +34,8 @@ class Completion {
     abandoned_.store(true, std::memory_order_release);
     signal();
   }
+  /// Changes with every completed instruction.
+  const std::atomic<std::uint32_t>& changes() const { return changes_; }
   bool abandoned() const { return abandoned_.load(std::memory_order_acquire); }
 
   /// Sleeps until all are complete; false when a lane failed.

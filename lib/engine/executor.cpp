@@ -25,6 +25,7 @@ class Executor::Impl {
 
   StepResult run(const StepInput& input);
 
+  const std::atomic<std::uint32_t>& heartbeat() const { return completion_.changes(); }
   const std::vector<Instruction>& list() const { return list_; }
   const std::vector<Interval>& intervals() const { return intervals_; }
   double seconds() const { return seconds_; }
@@ -341,6 +342,7 @@ Executor::Executor(const models::Model& model, const program::Compiled& compiled
 
 Executor::~Executor() = default;
 StepResult Executor::run(const StepInput& input) { return impl_->run(input); }
+const std::atomic<std::uint32_t>& Executor::heartbeat() const { return impl_->heartbeat(); }
 const std::vector<Instruction>& Executor::instructions() const { return impl_->list(); }
 const std::vector<Interval>& Executor::intervals() const { return impl_->intervals(); }
 double Executor::seconds() const { return impl_->seconds(); }

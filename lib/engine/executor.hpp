@@ -11,6 +11,7 @@
 #include "lib/program/compile.hpp"
 #include "lib/state/store.hpp"
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -81,6 +82,9 @@ class Executor {
   /// thrown as Error(kNumbers) that names block, segment and micro-batch. For the replay of a step
   /// that went wrong.
   void search_nonfinite();
+
+  /// Changes with every completed instruction, on any thread.
+  const std::atomic<std::uint32_t>& heartbeat() const;
 
   const std::vector<program::Instruction>& instructions() const;
   /// Of the last run, by instruction.

@@ -77,6 +77,9 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
                   program::fingerprint(setup.training, place_.at.pipeline),
                   "the step program of their stage");
   for (const deck::Warning& warning : deck_.warnings) outcome_.warnings.push_back(warning.text);
+  world.on_watch_expired([folder = folder_path_, step = watched_step_](const std::string& text) {
+    if (!has_exit(folder)) write_exit(folder, static_cast<int>(Exit::kPeer), text, *step);
+  });
   start();
 }
 
@@ -108,6 +111,8 @@ void Trainer::start() {
 }
 
 void Trainer::resume(const fs::path& from) {
+  const auto guard =
+      world_.watch({"resuming from a checkpoint", -1, deck_.checkpoint.watchdog_seconds});
   const checkpoint::RunState state = checkpoint::read_state(world_, from);
   std::string changed;
   for (const deck::Change& change : deck::changes(state.resolved_deck, deck_.resolved_json)) {
@@ -135,6 +140,7 @@ void Trainer::resume(const fs::path& from) {
                    store_);
   control_.restore(state.optim);
   step_ = state.step;
+  *watched_step_ = step_;
   tokens_ = state.tokens;
   if (!leads()) return;
   const std::int64_t later =
@@ -159,8 +165,14 @@ StepInput Trainer::step_input() const {
   return input;
 }
 
+/// Seconds without a completed instruction. A communicator that waits for a peer speaks before, it
+/// knows whom it waits for.
+double Trainer::step_limit() const { return 1.25 * deck_.run.watchdog_seconds + 2; }
+
 /// One step; false when the ranks agreed to stop behind it.
 bool Trainer::train_step() {
+  const auto guard =
+      world_.watch({"training step", step_ + 1, step_limit(), &training_.heartbeat()});
   StepInput input = step_input();
   const std::int64_t made = step_ + 1 - (outcome_.first_step - 1);
   std::string reason = stop_.reason(leads());
@@ -173,7 +185,7 @@ bool Trainer::train_step() {
   if (made == 2) meter_.restart();
   if (made <= 2) outcome_.resident.steady = proportional_set_bytes();
   meter_.add(training_.intervals(), training_.seconds());
-  ++step_;
+  *watched_step_ = ++step_;
   tokens_ += setup_.tokens_per_step();
   record(result);
   if (result.stop && step_ < deck_.run.max_steps) {
@@ -225,6 +237,8 @@ void Trainer::explain_nonfinite(const StepInput& input, double loss) {
 
 void Trainer::evaluate() {
   if (batches_.validation_samples() == 0 || evaluated_step_ == step_) return;
+  const auto guard =
+      world_.watch({"evaluation after step", step_, step_limit(), &evaluation_.heartbeat()});
   const std::int64_t wanted =
       deck_.run.eval_samples > 0 ? deck_.run.eval_samples : batches_.validation_samples();
   const std::int64_t samples = std::min(wanted, batches_.validation_samples());
@@ -255,6 +269,8 @@ void Trainer::evaluate() {
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  const auto guard =
+      world_.watch({"saving the checkpoint of step", step_, deck_.checkpoint.watchdog_seconds});
   checkpoint::RunState state;
   state.step = step_;
   state.tokens = tokens_;

@@ -15,6 +15,7 @@
 #include "lib/engine/stop.hpp"
 #include "lib/optim/step_control.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -83,6 +84,7 @@ class Trainer {
   void start();
   void resume(const std::filesystem::path& checkpoint);
   bool train_step();
+  double step_limit() const;
   optim::StepDecision decide(double loss_sum, double sum_of_squares);
   void record(const StepResult& result);
   [[noreturn]] void explain_nonfinite(const StepInput& input, double loss);
@@ -116,7 +118,9 @@ class Trainer {
   RegionMeter meter_;
   Progress progress_;
 
-  std::int64_t step_ = 0;    // made so far
+  std::int64_t step_ = 0;                                     // made so far
+  std::shared_ptr<std::atomic<std::int64_t>> watched_step_ =  // for the watchdog's record
+      std::make_shared<std::atomic<std::int64_t>>(0);
   std::int64_t tokens_ = 0;  // trained on so far
   std::int64_t saved_step_ = -1;
   std::int64_t evaluated_step_ = -1;

@@ -249,6 +249,7 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
 RunReport collect(const comm::World& world, const Runtime& runtime, Trainer& trainer,
                   const engine::Outcome& outcome, const std::string& app,
                   const std::string& command) {
+  const auto guard = world.watch({"collecting the report"});
   RunReport report;
   report.app = app;
   report.command = command;

@@ -7,6 +7,7 @@ pretrain=$build/apps/trireme-pretrain
 work=$(mktemp -d "${TMPDIR:-/tmp}/trireme-faults.XXXXXX")
 cd "$work"
 code=0 failures=0 cases=0 mounted=''
+time_limit=50  # seconds a launch may take
 patience=1  # seconds mpirun waits between SIGTERM and SIGKILL, and after any rank that ends with an error
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
 # One rank without mpirun: no daemon is started beside it.
@@ -48,7 +49,7 @@ launch() {
   shift
   code=0
   export -f mpi
-  timeout -k 5 50 bash -c 'mpi "$@"' mpi "$ranks" "$pretrain" "$work/deck.json" "$@" >output 2>&1 || code=$?
+  timeout -k 5 "$time_limit" bash -c 'mpi "$@"' mpi "$ranks" "$pretrain" "$work/deck.json" "$@" >output 2>&1 || code=$?
 }
 # launch_in_background RANKS ARGUMENT...: sets $job, the process of mpirun; await_end waits for it and sets $code.
 launch_in_background() {

@@ -3,10 +3,15 @@
 
 #include "kernels/base/error.hpp"
 #include "lib/comm/communicator.hpp"
+#include "lib/comm/on_all_ranks.hpp"
 
+#include <signal.h>
+
+#include <chrono>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 int main(int argc, char** argv) {
   const std::string how = argc > 1 ? argv[1] : "";
@@ -22,6 +27,23 @@ int main(int argc, char** argv) {
     if (how == "one" && world.rank() == world.size() - 1)
       trireme::fail(Exit::kNumbers, "the loss is NaN");
     if (how == "stranger" && world.rank() == 0) throw std::runtime_error("something else");
+    if (how == "still") {
+      world.set_watch_limit(1);
+      trireme::comm::on_all_ranks(world, [&] {
+        if (world.rank() == world.size() - 1) raise(SIGSTOP);
+      });
+    }
+    if (how == "slow") {
+      world.set_watch_limit(3);
+      trireme::comm::on_all_ranks(world, [&] {
+        if (world.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+      });
+    }
+    if (how == "still at the end") {
+      world.set_watch_limit(1);
+      if (world.rank() == 0) raise(SIGSTOP);
+      return 0;
+    }
     if (how == "stopped") return static_cast<int>(Exit::kStopped);
 
     // The others wait for the one that failed, as a run would.

@@ -26,7 +26,7 @@ Ended run_session(int ranks, const std::string& how) {
       "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 timeout 50 ";
   if (ranks > 0)
     command += TRIREME_MPIEXEC " --oversubscribe --bind-to none -n " + std::to_string(ranks) + " ";
-  command += TRIREME_SESSION_PROGRAM " " + how + " 2>&1";
+  command += TRIREME_SESSION_PROGRAM " '" + how + "' 2>&1";
   Ended ended;
   FILE* pipe = popen(command.c_str(), "r");
   if (!pipe) return ended;
@@ -75,6 +75,27 @@ TEST(Session, OtherExceptionsAreUnexpected) {
 TEST(Session, ACodeWithoutAnErrorPassesThrough) {
   EXPECT_EQ(run_session(2, "stopped").code, 10);
   EXPECT_EQ(run_session(0, "stopped").code, 10);
+}
+
+TEST(Session, ARankThatStandsStillInWorkOfAllEndsTheJob) {
+  const Ended ended = run_session(3, "still");
+  EXPECT_EQ(ended.code, 5) << ended.output;
+  EXPECT_GE(occurrences(ended.output, "work that all ranks must finish [session.cpp:"), 1)
+      << ended.output;
+  EXPECT_EQ(occurrences(ended.output, "[rank 2"), 0) << ended.output;
+}
+
+TEST(Session, ARankThatStandsStillAtTheEndEndsTheJob) {
+  const Ended ended = run_session(3, "still at the end");
+  EXPECT_EQ(ended.code, 5) << ended.output;
+  EXPECT_GE(occurrences(ended.output, "waiting for all ranks at the end [world.cpp:"), 1)
+      << ended.output;
+}
+
+TEST(Session, ASlowRankIsWaitedFor) {
+  const Ended ended = run_session(3, "slow");
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_EQ(occurrences(ended.output, "no progress"), 0) << ended.output;
 }
 
 }  // namespace
