@@ -17,6 +17,11 @@ int main(int argc, char** argv) {
   const std::string how = argc > 1 ? argv[1] : "";
   return trireme::comm::run_on_ranks([&](trireme::comm::World& world) -> int {
     using trireme::Exit;
+    if (how == "still at the end") {
+      world.set_watch_limit(1);
+      if (world.rank() == 0) raise(SIGSTOP);
+      return 0;
+    }
     trireme::comm::SharedArena arena(world, 4096);
     trireme::comm::Communicators groups(world, {world.size(), 1, 1});
     auto& all = groups[trireme::comm::GroupKind::world];
@@ -38,11 +43,6 @@ int main(int argc, char** argv) {
       trireme::comm::on_all_ranks(world, [&] {
         if (world.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(1));
       });
-    }
-    if (how == "still at the end") {
-      world.set_watch_limit(1);
-      if (world.rank() == 0) raise(SIGSTOP);
-      return 0;
     }
     if (how == "stopped") return static_cast<int>(Exit::kStopped);
 
