@@ -50,7 +50,8 @@ struct MessageLimits {
 
 struct CommOptions {
   /// An operation in flight for longer throws Error(kPeer) from progress() or wait(), naming
-  /// operation, group and who has not arrived; 0 = never.
+  /// operation, group and who has not arrived; 0 = never. Time in which this process was stopped
+  /// counts for at most half of it.
   double deadline_seconds = 0;
   /// false: as if all members were on different nodes (messages only). Same value on all ranks.
   bool shared_memory = true;
