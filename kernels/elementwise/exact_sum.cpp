@@ -31,7 +31,7 @@ struct WideSum {
 /// At most 2^32 times between carries.
 void WideSum::add(double value) {
   const auto bits = std::bit_cast<std::uint64_t>(value);
-  const int exponent = static_cast<int>(bits >> 52);  // value >= 0
+  const int exponent = static_cast<int>(bits >> 52 & 0x7ff);  // value >= 0, or a NaN of any sign
   if (exponent == 0x7ff) {
     not_finite += value;
     return;

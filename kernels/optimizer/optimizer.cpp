@@ -26,13 +26,13 @@ void check_range(const UpdateRange& range, std::initializer_list<std::size_t> mo
   if (!copy) return;
   const bool dense = copy.rows() == 1 || copy.stride() == copy.width();
   check(dense && std::cmp_equal(copy.elements(), n) &&
-            (copy.dtype == DType::bf16 || copy.dtype == DType::f16),
-        Exit::kUnexpected, "the 16-bit weights {} {} do not fit {} masters", copy.shape.text(),
+            (copy.dtype == DType::bf16 || copy.dtype == DType::f16 || copy.dtype == DType::f32),
+        Exit::kUnexpected, "the weights {} {} do not fit {} masters", copy.shape.text(),
         name_of(copy.dtype), n);
 }
 
 /// Runs update(begin, end) over all of the range in blocks that stay in the first cache, each
-/// followed by the rounding of its new weights to 16 bits.
+/// followed by the copy of its new weights in their own format.
 template <class Update>
 void for_range(const char* label, const UpdateRange& range, const Update& update) {
   constexpr std::int64_t kBlock = 1024;
@@ -43,7 +43,10 @@ void for_range(const char* label, const UpdateRange& range, const Update& update
     for (std::int64_t first = begin; first < end; first += kBlock) {
       const std::int64_t last = std::min(first + kBlock, end);
       update(first, last);
-      if (copy) finish_row(copy, 0, first, last - first, master + first);
+      if (copy && copy.dtype == DType::f32)
+        std::copy(master + first, master + last, copy.as<float>() + first);
+      else if (copy)
+        finish_row(copy, 0, first, last - first, master + first);
     }
   });
 }

@@ -19,7 +19,7 @@ namespace trireme::kernels {
 /// What every update reads and writes: n elements, unaliased.
 struct UpdateRange {
   std::span<float> master;  ///< weights, updated
-  TensorView weights;       ///< bf16 or f16 [n], written from master in the same pass; or empty
+  TensorView weights;  ///< f32, bf16 or f16 [n], written from master in the same pass; or empty
   std::span<const float> gradient;  ///< multiplied by gradient_scale when read
   float gradient_scale = 1;         ///< clip factor / loss scale
   double learning_rate = 0;

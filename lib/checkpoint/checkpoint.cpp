@@ -20,17 +20,10 @@ std::int64_t bytes_of(const std::vector<Tensor>& tensors) {
   return elements * std::int64_t{sizeof(float)};
 }
 
-/// Checksums of all tensors from what this rank is responsible for, summed over ranks.
-std::vector<std::uint64_t> checksums(const comm::World& world, const comm::ProcessGrid& grid,
-                                     const models::Model& model, std::size_t moments,
-                                     state::Store& store, const std::vector<Tensor>& tensors) {
-  std::vector<std::uint64_t> sums(tensors.size(), 0);
-  for_each_slice(grid, world.rank(), model, moments, store, [&](const Slice& slice) {
-    if (slice.writes) sums[slice.tensor] += checksum_of(slice, tensors[slice.tensor].shape);
-  });
+/// Checksums of all tensors from those of the slices that ranks are responsible for.
+void add_up(const comm::World& world, std::vector<std::uint64_t>& sums) {
   MPI_Allreduce(MPI_IN_PLACE, sums.data(), narrow<int>(sums.size()), MPI_UINT64_T, MPI_SUM,
                 world.comm());
-  return sums;
 }
 
 /// The file of the state holds what this model and optimizer have, no less and no more.
@@ -62,21 +55,29 @@ void lay_out(const fs::path& path, const std::vector<Tensor>& tensors) {
   reserve(path);
 }
 
-void write_slices(const comm::World& world, const comm::ProcessGrid& grid,
-                  const models::Model& model, std::size_t moments, state::Store& store,
-                  const std::vector<Tensor>& tensors, const fs::path& path) {
+/// Writes what this rank is responsible for; the checksums of all tensors.
+std::vector<std::uint64_t> write_slices(const comm::World& world, const comm::ProcessGrid& grid,
+                                        const models::Model& model, std::size_t moments,
+                                        state::Store& store, const std::vector<Tensor>& tensors,
+                                        const fs::path& path) {
+  std::vector<std::uint64_t> sums(tensors.size(), 0);
   io::Hdf5File file(path.string(), io::Hdf5File::Mode::read_write, world.comm());
   comm::on_all_ranks(world, [&] {
-    for_each_slice(grid, world.rank(), model, moments, store, [&](const Slice& slice) {
-      if (slice.writes)
-        file.write(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
-    });
+    for_each_slice(grid, world.rank(), model, moments, store, state::Store::Access::read,
+                   [&](const Slice& slice) {
+                     if (!slice.writes) return;
+                     const Tensor& tensor = tensors[slice.tensor];
+                     file.write(tensor.name, slice.slab, slice.memory, DType::f32);
+                     sums[slice.tensor] += checksum_of(slice, tensor.shape);
+                   });
   });
   file.close();
   // What a rank wrote lies in its own node's cache.
   comm::on_all_ranks(world, [&] {
     if (world.node_rank() == 0) sync_to_disk(path);
   });
+  add_up(world, sums);
+  return sums;
 }
 
 }  // namespace
@@ -96,9 +97,8 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
       check_space(path, bytes);
       lay_out(path / kStateName, tensors);
     });
-    write_slices(world, grid, model, moments.size(), store, tensors, path / kStateName);
     const std::vector<std::uint64_t> sums =
-        checksums(world, grid, model, moments.size(), store, tensors);
+        write_slices(world, grid, model, moments.size(), store, tensors, path / kStateName);
     comm::on_all_ranks(world, [&] {
       if (!leads) return;
       Marker marker{run, {}};
@@ -120,16 +120,18 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
           state::Store& store) {
   const std::vector<Tensor> tensors = all_tensors(model, moments);
   const Marker marker = read_marker(world, checkpoint);
+  std::vector<std::uint64_t> sums(tensors.size(), 0);
   comm::on_all_ranks(world, [&] {
     const io::Hdf5File file((checkpoint / kStateName).string(), io::Hdf5File::Mode::read);
     if (world.rank() == 0) check_tensors(file, marker, tensors);
-    for_each_slice(grid, world.rank(), model, moments.size(), store, [&](const Slice& slice) {
-      if (slice.slab.count.elements() > 0)
-        file.read(tensors[slice.tensor].name, slice.slab, slice.memory, DType::f32);
-    });
+    for_each_slice(grid, world.rank(), model, moments.size(), store, state::Store::Access::update,
+                   [&](const Slice& slice) {
+                     const Tensor& tensor = tensors[slice.tensor];
+                     file.read(tensor.name, slice.slab, slice.memory, DType::f32);
+                     if (slice.writes) sums[slice.tensor] += checksum_of(slice, tensor.shape);
+                   });
   });
-  const std::vector<std::uint64_t> sums =
-      checksums(world, grid, model, moments.size(), store, tensors);
+  add_up(world, sums);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto known = marker.checksums.find(tensors[i].name);
     check(
@@ -138,7 +140,6 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
         checkpoint.string(), tensors[i].name, io::checksum_text(sums[i]),
         known == marker.checksums.end() ? "one in the marker" : io::checksum_text(known->second));
   }
-  store.refresh_weights();
 }
 
 }  // namespace trireme::checkpoint

@@ -58,7 +58,7 @@ std::int64_t set_aside_after(const std::filesystem::path& folder, std::int64_t s
 /// a checkpoint.
 RunState read_state(const comm::World& world, const std::filesystem::path& checkpoint);
 
-/// Fills masters and moments of this rank and refreshes its weights; collective over the world.
+/// Fills masters and moments of this rank, not its weights; collective over the world.
 /// Exit::kFile: a checksum that differs, a tensor that is missing or of another shape or dtype
 /// (named, with both).
 void load(const comm::World& world, const comm::ProcessGrid& grid, const models::Model& model,

@@ -12,13 +12,16 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-io::Slab slab_of(const nn::Parameter& parameter, std::int64_t tensor, std::int64_t tensor_rank) {
+/// Where a rectangle of a tensor rank's local matrix lies in the logical tensor.
+io::Slab slab_of(const nn::Parameter& parameter, const Range& held, const nn::Rectangle& part) {
   io::Slab slab{parameter.shape, parameter.shape};
-  for (int d = 0; d < parameter.shape.rank(); ++d) slab.start = slab.start.with(d, 0);
-  if (parameter.split_dim < 0) return slab;
-  const Range held = nn::local_range(parameter, tensor, tensor_rank);
-  slab.start = slab.start.with(parameter.split_dim, held.begin);
-  slab.count = slab.count.with(parameter.split_dim, held.size());
+  const auto place = [&](int dim, const Range& range) {
+    const std::int64_t first = parameter.split_dim == dim ? held.begin : 0;
+    slab.start = slab.start.with(dim, first + range.begin);
+    slab.count = slab.count.with(dim, range.size());
+  };
+  place(0, part.rows);
+  if (parameter.shape.rank() == 2) place(1, part.columns);
   return slab;
 }
 
@@ -39,30 +42,41 @@ std::vector<Tensor> all_tensors(const models::Model& model,
 }
 
 void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model& model,
-                    std::size_t moments, state::Store& store,
+                    std::size_t moments, state::Store& store, state::Store::Access access,
                     const std::function<void(const Slice&)>& visit) {
   const comm::Coordinates at = grid.coordinates(rank);
+  const std::int64_t replicas = grid.data() / model.placement.sharding.ranks;
   std::vector<std::size_t> first_tensor{0};  // by unit
   for (const nn::Unit& unit : model.units)
     first_tensor.push_back(first_tensor.back() + unit.parameters.size() * (1 + moments));
 
-  for (state::UnitState& unit : store.units()) {
-    std::size_t tensor = first_tensor[static_cast<std::size_t>(unit.index)];
-    // Replicas over the data axis take turns, so that all of them write.
-    const bool turn = unit.primary && unit.index % grid.data() == at.data;
-    for (const nn::PlacedParameter& placed : unit.unit->parameters) {
-      const bool divided = placed.parameter.split_dim >= 0;
-      Slice slice;
-      slice.slab = slab_of(placed.parameter, grid.tensor(), at.tensor);
-      slice.writes = turn && (divided || at.tensor == 0) && slice.slab.count.elements() > 0;
-      for (std::size_t part = 0; part <= moments; ++part) {
-        const std::span<float> flat = part == 0 ? unit.masters : unit.moments[part - 1];
-        slice.tensor = tensor++;
-        slice.memory = flat.data() + placed.offset;
-        visit(slice);
-      }
+  for (const state::UnitState& unit : store.units())
+    for (std::size_t part = 0; part <= moments; ++part) {
+      const auto purpose = part == 0 ? program::Purpose::masters : program::Purpose::moments;
+      const auto number = part == 0 ? 0 : static_cast<std::int32_t>(part) - 1;
+      store.visit(unit, purpose, number, access, [&](const state::Held& held) {
+        // Ranks that hold the same take turns by unit, so that all of them write.
+        const bool turn = unit.primary && (held.part == program::Part::share
+                                               ? unit.index % replicas == store.seat().replica
+                                               : unit.index % grid.data() == at.data);
+        for (std::size_t p = 0; p < unit.unit->parameters.size(); ++p) {
+          const nn::PlacedParameter& placed = unit.unit->parameters[p];
+          const nn::Parameter& parameter = placed.parameter;
+          const bool divided = parameter.split_dim >= 0;
+          const Range mine = nn::local_range(parameter, grid.tensor(), at.tensor);
+          const std::int64_t rows = parameter.split_dim == 0 ? mine.size() : placed.local[0];
+          for (const nn::Rectangle& rectangle : nn::rectangles(placed, held.flat, rows)) {
+            Slice slice;
+            slice.tensor =
+                first_tensor[static_cast<std::size_t>(unit.index)] + p * (1 + moments) + part;
+            slice.slab = slab_of(parameter, mine, rectangle);
+            slice.memory = held.values.data() + (rectangle.flat - held.flat.begin);
+            slice.writes = turn && (divided || at.tensor == 0);
+            visit(slice);
+          }
+        }
+      });
     }
-  }
 }
 
 std::uint64_t checksum_of(const Slice& slice, const Shape& logical) {

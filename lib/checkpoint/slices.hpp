@@ -25,17 +25,18 @@ struct Tensor {
 std::vector<Tensor> all_tensors(const models::Model& model,
                                 std::span<const std::string_view> moments);
 
-/// A rank's part of a tensor.
+/// A rank's part of a tensor: a tensor has several where it is divided between ranks or tiers.
 struct Slice {
   std::size_t tensor = 0;   ///< in all_tensors()
   io::Slab slab;            ///< in the logical tensor
-  float* memory = nullptr;  ///< dense in the shape of the slab
+  float* memory = nullptr;  ///< dense in the shape of the slab; valid during the visit
   bool writes = false;      ///< every logical element is written by exactly one rank
 };
 
-/// Calls `visit` for every part that `rank` holds.
+/// Calls `visit` for every part that `rank` holds; with Access::write what it leaves in memory
+/// becomes the state.
 void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model& model,
-                    std::size_t moments, state::Store& store,
+                    std::size_t moments, state::Store& store, state::Store::Access access,
                     const std::function<void(const Slice&)>& visit);
 
 /// Sum over the slice's elements of a hash of (position in the logical tensor, bits), modulo 2^64:

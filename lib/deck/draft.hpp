@@ -86,10 +86,8 @@ void resolve_data(Draft& draft, const std::filesystem::path& folder);
 /// After the others: absolute paths, recomputation and micro-batches are settled.
 void resolve_zero(Draft& draft);
 void check_precision(Draft& draft);
-/// Errors for what the engine does not run yet (unbuilt.cpp).
-void refuse_unbuilt(Draft& draft);
 
-/// All of the above but refuse_unbuilt; mistakes are kept in the draft.
+/// All of the above; mistakes are kept in the draft.
 Draft resolve_draft(const Source& source, const std::vector<std::string>& overrides,
                     std::optional<std::int64_t> ranks);
 

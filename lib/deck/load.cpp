@@ -31,7 +31,6 @@ Draft resolve_draft(const Source& source, const std::vector<std::string>& overri
 Deck load(const Source& source, const std::vector<std::string>& overrides,
           std::optional<std::int64_t> ranks) {
   Draft draft = resolve_draft(source, overrides, ranks);
-  refuse_unbuilt(draft);
   draft.mistakes.throw_if_any();
   return build_deck(draft, source.path);
 }

@@ -18,6 +18,8 @@ comm::GroupKind kind_of(Group group) {
     case Group::data: return comm::GroupKind::data;
     case Group::tied: return comm::GroupKind::tied;
     case Group::world: return comm::GroupKind::world;
+    case Group::shard: return comm::GroupKind::shard;
+    case Group::replica: return comm::GroupKind::replica;
     case Group::none: break;
   }
   return comm::GroupKind::pipeline;
@@ -37,11 +39,12 @@ void idle(int rounds) {
 
 CommLane::CommLane(const models::Model& model, const program::Compiled& compiled,
                    state::Store& store, const comm::Communicators& communicators,
-                   const Place& place, Completion& completion, std::vector<Interval>& intervals,
-                   LiveMemory& live_memory, double delay_seconds)
+                   const Place& place, Completion& completion, const std::atomic<bool>& applied,
+                   std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds)
     : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       place_(place),
       completion_(completion),
+      applied_(applied),
       intervals_(intervals),
       live_memory_(live_memory),
       delay_seconds_(delay_seconds) {
@@ -75,14 +78,11 @@ CommLane::Operation CommLane::resolve(const models::Model& model, const program:
     made.count = static_cast<std::int64_t>(store.scalars().size());
     return made;
   }
-  if (instruction.unit >= 0) {  // gradients, or LAMB's norms
-    const program::Buffer& buffer =
-        compiled.buffers[static_cast<std::size_t>(instruction.reads[0])];
-    const bool gradients = buffer.purpose == program::Purpose::gradients;
-    made.dtype = gradients ? DType::f32 : DType::f64;
-    if (gradients && instruction.group == Group::tensor)
-      made.from += store.unit(instruction.unit).unit->tail_begin * std::int64_t{sizeof(float)};
-  } else if (instruction.step >= 0) {  // a collective of a block's plan
+  if (instruction.unit >= 0) {
+    resolve_unit(compiled, store, instruction, made);
+    return made;
+  }
+  if (instruction.step >= 0) {  // a collective of a block's plan
     const models::Block& block = model.blocks[static_cast<std::size_t>(instruction.block)];
     const auto& steps =
         instruction.pass == program::Pass::backward ? block.plan->backward : block.plan->forward;
@@ -93,12 +93,56 @@ CommLane::Operation CommLane::resolve(const models::Model& model, const program:
   return made;
 }
 
+/// Elements of model state, or LAMB's norms of a unit's tensors.
+void CommLane::resolve_unit(const program::Compiled& compiled, state::Store& store,
+                            const Instruction& instruction, Operation& made) const {
+  const auto buffer_at = [&](program::BufferId id) -> const program::Buffer& {
+    return compiled.buffers[static_cast<std::size_t>(id)];
+  };
+  const program::Buffer& source = buffer_at(instruction.reads[0]);
+  if (instruction.part == program::Part::none) {
+    made.dtype = DType::f64;
+    made.count = instruction.bytes / std::int64_t{sizeof(double)};
+    return;
+  }
+  const bool weights = source.purpose == program::Purpose::weights ||
+                       source.purpose == program::Purpose::live_weights;
+  const std::int64_t size = source.bytes / source.elements.size();
+  made.dtype = weights || size < std::int64_t{sizeof(float)} ? made.dtype : DType::f32;
+  made.count = instruction.elements.size();
+  const nn::Unit& unit = *store.unit(instruction.unit).unit;
+  // Of a share inside the whole: its own place; peers' lie `chunk` elements on.
+  const auto place = [&](std::byte*& memory, const program::Buffer& buffer, std::int64_t share) {
+    const state::Run run{{unit.flat_of(instruction.elements.begin, share), 0},
+                         instruction.elements.begin};
+    memory += state::element_in(buffer, instruction.part, run) * size;
+  };
+  const bool over_shards = made.kind == Kind::all_gather || made.kind == Kind::reduce_scatter;
+  if (instruction.part != program::Part::share) {
+    made.from += (instruction.elements.begin - source.elements.begin) * size;
+    made.to = made.from;
+    return;
+  }
+  const program::Buffer& target = buffer_at(instruction.writes[0]);
+  const std::int64_t mine = made.kind == Kind::broadcast ? made.peer : store.seat().share;
+  const bool gathers = made.kind == Kind::all_gather;
+  const bool scatters = made.kind == Kind::reduce_scatter;
+  place(made.from, source, scatters ? 0 : mine);
+  place(made.to, target, gathers ? 0 : mine);
+  if (over_shards) made.parts = {instruction.elements.size(), unit.chunk};
+}
+
 comm::Request CommLane::start(const Operation& op) const {
   switch (op.kind) {
     case Kind::all_reduce: return op.communicator->all_reduce(op.from, op.count, op.dtype);
-    case Kind::all_gather: return op.communicator->all_gather(op.from, op.to, op.count, op.dtype);
+    case Kind::all_gather:
+      return op.parts.part > 0 ? op.communicator->all_gather(op.from, op.to, op.parts, op.dtype)
+                               : op.communicator->all_gather(op.from, op.to, op.count, op.dtype);
     case Kind::reduce_scatter:
-      return op.communicator->reduce_scatter(op.from, op.to, op.count, op.dtype);
+      return op.parts.part > 0
+                 ? op.communicator->reduce_scatter(op.from, op.to, op.parts, op.dtype)
+                 : op.communicator->reduce_scatter(op.from, op.to, op.count, op.dtype);
+    case Kind::broadcast: return op.communicator->broadcast(op.from, op.count, op.dtype, op.peer);
     case Kind::send: return op.communicator->send(op.from, op.count, op.dtype, op.peer, op.tag);
     case Kind::receive: return op.communicator->receive(op.to, op.count, op.dtype, op.peer, op.tag);
     default: break;
@@ -113,6 +157,16 @@ bool CommLane::start_ready(const Stopwatch& watch, const std::function<void()>& 
     if (!completion_.all_done(list_[static_cast<std::size_t>(op.index)].waits)) break;
     if (delay_seconds_ > 0)
       std::this_thread::sleep_for(std::chrono::duration<double>(delay_seconds_));
+    const Instruction& instruction = list_[static_cast<std::size_t>(op.index)];
+    if (instruction.when == program::When::applied && !applied_.load()) {
+      const auto index = static_cast<std::size_t>(op.index);
+      intervals_[index].start = intervals_[index].end = watch.now();
+      live_memory_.finish(index);
+      completion_.mark(index);
+      ++next_;
+      moved = true;
+      continue;
+    }
     if (op.world) before_world();
     live_memory_.start(static_cast<std::size_t>(op.index));
     intervals_[static_cast<std::size_t>(op.index)].start = watch.now();

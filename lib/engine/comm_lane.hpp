@@ -21,7 +21,8 @@ class CommLane {
  public:
   CommLane(const models::Model& model, const program::Compiled& compiled, state::Store& store,
            const comm::Communicators& communicators, const Place& place, Completion& completion,
-           std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds);
+           const std::atomic<bool>& applied, std::vector<Interval>& intervals,
+           LiveMemory& live_memory, double delay_seconds);
 
   /// All communication of one run; returns early when another lane failed. `before_world` runs
   /// right before the agreement of the world starts.
@@ -37,6 +38,7 @@ class CommLane {
     std::byte* to = nullptr;
     std::int64_t count = 0;
     DType dtype = DType::f32;
+    comm::Parts parts;  // of a gather or reduction over the shard group
     int peer = -1;
     int tag = 0;
   };
@@ -48,6 +50,8 @@ class CommLane {
   Operation resolve(const models::Model& model, const program::Compiled& compiled,
                     state::Store& store, const comm::Communicators& communicators,
                     std::int32_t index) const;
+  void resolve_unit(const program::Compiled& compiled, state::Store& store,
+                    const program::Instruction& instruction, Operation& made) const;
   comm::Request start(const Operation& operation) const;
   bool start_ready(const Stopwatch& watch, const std::function<void()>& before_world);
   bool progress(const Stopwatch& watch);
@@ -55,6 +59,7 @@ class CommLane {
   const std::vector<program::Instruction>& list_;
   Place place_;
   Completion& completion_;
+  const std::atomic<bool>& applied_;
   std::vector<Interval>& intervals_;
   LiveMemory& live_memory_;
   double delay_seconds_;

@@ -38,6 +38,11 @@ class Completion {
   const std::atomic<std::uint32_t>& changes() const { return changes_; }
   bool abandoned() const { return abandoned_.load(std::memory_order_acquire); }
 
+  /// Something from outside may let a lane go on: a transfer is complete.
+  void wake() { signal(); }
+  /// Sleeps until changes() is another than `seen`.
+  void wait_change(std::uint32_t seen) const { changes_.wait(seen, std::memory_order_acquire); }
+
   /// Sleeps until all are complete; false when a lane failed.
   bool wait(std::span<const std::int32_t> instructions) const {
     for (;;) {

@@ -19,9 +19,7 @@ class SegmentContext final : public nn::StepContext {
   TensorView view(nn::Slot slot) const override;
   TensorView weight(nn::ParameterId id) const override;
   TensorView gradient(nn::ParameterId id) const override;
-  bool accumulate(nn::ParameterId id) const override {
-    return instruction_->accumulate >> id.unit & 1u;
-  }
+  bool accumulate(nn::ParameterId id) const override;
   bool accumulate_loss() const override {
     return instruction_->accumulate & program::kAccumulateLoss;
   }
@@ -36,7 +34,18 @@ class SegmentContext final : public nn::StepContext {
   const RunState* run_;
   std::int64_t micro_batch_;
   std::vector<std::pair<nn::Slot, TensorView>> views_;
-  std::vector<const state::UnitState*> units_;  // by position in the block
+  /// Where a unit's weights and gradients lie while this segment runs.
+  struct UnitMemory {
+    const nn::Unit* unit = nullptr;
+    std::byte* weights = nullptr;  // of the body
+    std::byte* weights_tail = nullptr;
+    std::byte* gradients = nullptr;
+    std::byte* gradients_tail = nullptr;
+  };
+  const nn::PlacedParameter& placed(nn::ParameterId id) const;
+
+  DType compute_;
+  std::vector<UnitMemory> units_;  // by position in the block
 };
 
 /// Global index of the first sample of micro-batch `micro` on data coordinate `data`.

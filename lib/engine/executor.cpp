@@ -1,8 +1,11 @@
 #include "lib/engine/executor.hpp"
 
 #include "kernels/elementwise/elementwise.hpp"
+#include "kernels/elementwise/exact_sum.hpp"
 #include "lib/engine/comm_lane.hpp"
 #include "lib/engine/context.hpp"
+#include "lib/engine/storage_lane.hpp"
+#include "lib/engine/unit_work.hpp"
 #include "lib/program/print.hpp"
 
 #include <cmath>
@@ -32,35 +35,23 @@ class Executor::Impl {
   double started() const {
     return std::chrono::duration<double>(watch_.zero.time_since_epoch()).count();
   }
-  const HighWater& high_water() const { return live_memory_.most(); }
+  const HighWater& high_water(program::Tier tier) const { return live_memory_.most(tier); }
   void search_nonfinite() { search_nonfinite_ = true; }
 
  private:
-  /// What a compute instruction on a unit needs, resolved once.
-  struct UnitWork {
-    state::UnitState* state = nullptr;
-    std::vector<Range> norm_ranges;
-    std::vector<optim::UpdateSpan> spans;
-    optim::UnitMemory memory;
-    std::span<kernels::LambNorms> tensor_norms;
-  };
-
   void resolve(std::size_t index, const program::Compiled& compiled);
   void lane_thread(Lane lane);
   void compute_lane();
-  void storage_lane();
   void execute(std::size_t index);
   void load(std::size_t index);
-  void norm(const UnitWork& work);
   void decide();
-  void trust(const UnitWork& work);
-  void update(const UnitWork& work);
   void check_finite(std::size_t index) const;
   void caught() noexcept;
   void sleep_for_fault(Lane lane) const;
   double& scalar(Scalar which) { return store_.scalars()[static_cast<std::size_t>(which)]; }
 
   const models::Model& model_;
+  const program::Compiled& compiled_;
   const std::vector<Instruction>& list_;
   state::Store& store_;
   const deck::OptimizerConfig& optimizer_;
@@ -69,9 +60,12 @@ class Executor::Impl {
   ExecutorOptions options_;
   RunState run_;
   Completion completion_;
+  std::atomic<bool> applied_{false};  // as decided; read by lanes behind the decision
   std::vector<Interval> intervals_;
   LiveMemory live_memory_;
   CommLane comm_lane_;
+  StorageLane storage_lane_;
+  std::function<void()> transferred_ = [this] { completion_.wake(); };
   std::vector<std::unique_ptr<SegmentContext>> contexts_;  // by instruction, null unless a segment
   std::vector<std::unique_ptr<UnitWork>> unit_work_;       // by instruction, null unless on a unit
   std::vector<std::array<TensorView, 2>> batches_;         // by instruction: tokens, documents
@@ -94,6 +88,7 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
                      const Place& place, const deck::OptimizerConfig& optimizer, LoadBatch load,
                      Decide decide, const ExecutorOptions& options)
     : model_(model),
+      compiled_(compiled),
       list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       store_(store),
       optimizer_(optimizer),
@@ -104,8 +99,11 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
       completion_(list_.size()),
       intervals_(list_.size()),
       live_memory_(compiled, place.at.pipeline),
-      comm_lane_(model, compiled, store, communicators, place, completion_, intervals_,
+      comm_lane_(model, compiled, store, communicators, place, completion_, applied_, intervals_,
                  live_memory_, options.delay_seconds[static_cast<std::size_t>(Lane::comm)]),
+      storage_lane_(compiled, store, place, completion_, applied_, intervals_, live_memory_,
+                    options.delay_seconds[static_cast<std::size_t>(Lane::storage)],
+                    [this](std::size_t index) { this->load(index); }),
       contexts_(list_.size()),
       unit_work_(list_.size()),
       batches_(list_.size()) {
@@ -139,26 +137,9 @@ void Executor::Impl::resolve(std::size_t index, const program::Compiled& compile
     }
     return;
   }
-  if (instruction.lane != Lane::compute || instruction.unit < 0) return;
-
-  auto work = std::make_unique<UnitWork>();
-  work->state = &store_.unit(instruction.unit);
-  const state::UnitState& unit = *work->state;
-  const auto& at = run_.place.at;
-  if (at.data == 0 && unit.primary) work->norm_ranges = optim::norm_ranges(*unit.unit, at.tensor);
-  work->spans = optim::update_spans(*unit.unit, optimizer_);
-  work->memory.master = unit.masters;
-  if (unit.weights.dtype != DType::f32) work->memory.weights = unit.weights;
-  work->memory.gradient = unit.gradients;
-  for (std::size_t m = 0; m < unit.moments.size(); ++m) work->memory.states[m] = unit.moments[m];
-  const auto& ids = instruction.kind == Kind::trust ? instruction.writes : instruction.reads;
-  for (const program::BufferId id : ids) {
-    const program::Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
-    if (buffer.purpose == program::Purpose::optimizer)
-      work->tensor_norms = {reinterpret_cast<kernels::LambNorms*>(store_.at(buffer)),
-                            work->spans.size()};
-  }
-  unit_work_[index] = std::move(work);
+  if (instruction.lane == Lane::compute && instruction.unit >= 0)
+    unit_work_[index] = std::make_unique<UnitWork>(compiled, instruction, store_, optimizer_,
+                                                   model_.placement.compute, run_.place.at);
 }
 
 StepResult Executor::Impl::run(const StepInput& input) {
@@ -167,6 +148,8 @@ StepResult Executor::Impl::run(const StepInput& input) {
   counted_tokens_ = 0;
   std::fill(store_.scalars().begin(), store_.scalars().end(), 0.0);
   scalar(Scalar::stop) = input.stop ? 1 : 0;
+  applied_ = false;
+  store_.listen(&transferred_);
   completion_.begin();
   live_memory_.begin();
   finished_ = 0;
@@ -181,6 +164,7 @@ StepResult Executor::Impl::run(const StepInput& input) {
   }
   while (finished_.load() < threads_.size()) finished_.wait(finished_.load());
   seconds_ = watch_.now();
+  store_.listen(nullptr);
   if (error_) std::rethrow_exception(error_);
 
   result_.loss_sum = scalar(Scalar::loss);
@@ -197,7 +181,7 @@ void Executor::Impl::lane_thread(Lane lane) {
     ++seen;
     try {
       if (lane == Lane::storage) {
-        storage_lane();
+        storage_lane_.run(watch_);
       } else {
         comm_lane_.run(watch_, [this] {
           const auto& place = run_.place;
@@ -242,20 +226,6 @@ void Executor::Impl::compute_lane() {
   }
 }
 
-void Executor::Impl::storage_lane() {
-  for (std::size_t i = 0; i < list_.size(); ++i) {
-    if (list_[i].lane != Lane::storage) continue;
-    if (!completion_.wait(list_[i].waits)) return;
-    sleep_for_fault(Lane::storage);
-    live_memory_.start(i);
-    intervals_[i].start = watch_.now();
-    load(i);
-    intervals_[i].end = watch_.now();
-    live_memory_.finish(i);
-    completion_.mark(i);
-  }
-}
-
 void Executor::Impl::load(std::size_t index) {
   const std::int64_t sample = first_sample_of(*run_.input, run_.place.at.data, list_[index].micro,
                                               model_.placement.micro_batch);
@@ -273,14 +243,12 @@ void Executor::Impl::execute(std::size_t index) {
       if (search_nonfinite_) check_finite(index);
       return;
     }
-    case Kind::norm: return norm(*unit_work_[index]);
     case Kind::decide: return decide();
-    case Kind::trust: return trust(*unit_work_[index]);
-    case Kind::update: return update(*unit_work_[index]);
     default: break;
   }
-  fail(Exit::kUnexpected, "a {} instruction on the compute lane",
-       program::name_of(instruction.kind));
+  check(unit_work_[index] != nullptr, Exit::kUnexpected, "a {} instruction on the compute lane",
+        program::name_of(instruction.kind));
+  unit_work_[index]->run(result_.decision.scalars, store_.scalars());
 }
 
 void Executor::Impl::check_finite(std::size_t index) const {
@@ -297,40 +265,15 @@ void Executor::Impl::check_finite(std::size_t index) const {
     check(bad == 0, Exit::kNumbers,
           "step {}: {} values of \"{}\" ({}) are NaN or infinite, first in {}",
           run_.input->scalars.step + 1, bad, plan.buffers[static_cast<std::size_t>(slot)].name,
-          view.shape.text(), program::describe(model_, instruction));
+          view.shape.text(), program::describe(model_, compiled_, instruction));
   }
-}
-
-void Executor::Impl::norm(const UnitWork& work) {
-  double sum = 0;
-  for (const Range& range : work.norm_ranges)
-    sum += kernels::sum_of_squares(
-        TensorView::of(work.state->gradients.data() + range.begin, {range.size()}));
-  store_.scalars()[static_cast<std::size_t>(program::kScalars + work.state->index)] = sum;
 }
 
 void Executor::Impl::decide() {
-  double sum = 0;
-  for (const double partial : store_.scalars().subspan(static_cast<std::size_t>(program::kScalars)))
-    sum += partial;
+  const double sum =
+      kernels::exact_total(store_.scalars().subspan(static_cast<std::size_t>(program::kScalars)));
   result_.decision = decide_(scalar(Scalar::loss), sum);
-}
-
-void Executor::Impl::trust(const UnitWork& work) {
-  optim::lamb_begin(optimizer_, result_.decision.scalars, work.spans, work.memory,
-                    work.tensor_norms);
-  // The tensor group adds the norms up; what each rank holds whole must count once.
-  for (std::size_t i = 0; i < work.spans.size(); ++i)
-    if (!work.spans[i].divided && run_.place.at.tensor > 0) work.tensor_norms[i] = {};
-}
-
-void Executor::Impl::update(const UnitWork& work) {
-  const optim::StepScalars& scalars = result_.decision.scalars;
-  if (work.tensor_norms.empty()) {
-    optim::update_unit(optimizer_, scalars, work.spans, work.memory);
-  } else {
-    optim::lamb_finish(optimizer_, scalars, work.spans, work.tensor_norms, work.memory);
-  }
+  applied_ = result_.decision.apply;
 }
 
 Executor::Executor(const models::Model& model, const program::Compiled& compiled,
@@ -347,7 +290,7 @@ const std::vector<Instruction>& Executor::instructions() const { return impl_->l
 const std::vector<Interval>& Executor::intervals() const { return impl_->intervals(); }
 double Executor::seconds() const { return impl_->seconds(); }
 double Executor::started() const { return impl_->started(); }
-const HighWater& Executor::high_water() const { return impl_->high_water(); }
+const HighWater& Executor::high_water(program::Tier tier) const { return impl_->high_water(tier); }
 void Executor::search_nonfinite() { impl_->search_nonfinite(); }
 
 }  // namespace trireme::engine

@@ -93,7 +93,7 @@ class Executor {
   double seconds() const;
   double started() const;
   /// Of the transient region, over all runs so far.
-  const HighWater& high_water() const;
+  const HighWater& high_water(program::Tier tier = program::Tier::device) const;
 
  private:
   class Impl;

@@ -15,11 +15,12 @@ LiveMemory::LiveMemory(const program::Compiled& compiled, std::int32_t stage) {
     for (const auto* ids : {&instruction.reads, &instruction.writes})
       for (const program::BufferId id : *ids) {
         const program::Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
-        touched.end = std::max(touched.end,
-                               buffer.offset + round_up(buffer.bytes, program::kBufferAlignment));
+        std::int64_t& end = touched.end[index(buffer.tier)];
+        end = std::max(end, buffer.offset + round_up(buffer.bytes, program::kBufferAlignment));
         if (buffer.lifetime == program::Lifetime::resident) continue;
         const auto [at, fresh] = known.emplace(id, static_cast<std::int32_t>(pieces_.size()));
-        if (fresh) pieces_.push_back({buffer.bytes, static_cast<std::size_t>(buffer.purpose)});
+        if (fresh)
+          pieces_.push_back({buffer.bytes, static_cast<std::size_t>(buffer.purpose), buffer.tier});
         touched.pieces.push_back(at->second);
       }
     std::sort(touched.pieces.begin(), touched.pieces.end());
@@ -31,8 +32,10 @@ LiveMemory::LiveMemory(const program::Compiled& compiled, std::int32_t stage) {
 
 void LiveMemory::begin() {
   const std::lock_guard lock(mutex_);
-  now_ = {};
-  total_ = 0;
+  for (TierUse& use : tiers_) {
+    use.now = {};
+    use.total = 0;
+  }
   for (Piece& piece : pieces_) {
     piece.left = piece.users;
     piece.in_use = false;
@@ -42,17 +45,21 @@ void LiveMemory::begin() {
 void LiveMemory::start(std::size_t instruction) {
   const Touched& touched = touched_[instruction];
   const std::lock_guard lock(mutex_);
-  most_.end = std::max(most_.end, touched.end);
+  for (std::size_t t = 0; t < tiers_.size(); ++t)
+    tiers_[t].most.end = std::max(tiers_[t].most.end, touched.end[t]);
   for (const std::int32_t p : touched.pieces) {
     Piece& piece = pieces_[static_cast<std::size_t>(p)];
     if (piece.in_use) continue;
     piece.in_use = true;
-    now_[piece.purpose] += piece.bytes;
-    total_ += piece.bytes;
+    TierUse& use = tiers_[index(piece.tier)];
+    use.now[piece.purpose] += piece.bytes;
+    use.total += piece.bytes;
   }
-  if (total_ <= most_.total) return;
-  most_.total = total_;
-  most_.bytes = now_;
+  for (TierUse& use : tiers_) {
+    if (use.total <= use.most.total) continue;
+    use.most.total = use.total;
+    use.most.bytes = use.now;
+  }
 }
 
 void LiveMemory::finish(std::size_t instruction) {
@@ -61,8 +68,9 @@ void LiveMemory::finish(std::size_t instruction) {
     Piece& piece = pieces_[static_cast<std::size_t>(p)];
     if (--piece.left > 0 || !piece.in_use) continue;
     piece.in_use = false;
-    now_[piece.purpose] -= piece.bytes;
-    total_ -= piece.bytes;
+    TierUse& use = tiers_[index(piece.tier)];
+    use.now[piece.purpose] -= piece.bytes;
+    use.total -= piece.bytes;
   }
 }
 

@@ -11,12 +11,12 @@
 
 namespace trireme::engine {
 
-/// Largest use over all runs so far.
+/// Largest use of a tier over all runs so far.
 struct HighWater {
   /// Bytes by program::Purpose that were in use when `total` was largest.
   std::array<std::int64_t, program::kPurposes> bytes{};
   std::int64_t total = 0;
-  /// First byte of the arena behind all buffers that ran, resident ones too, in the units the plan
+  /// First byte of the tier behind all buffers that ran, resident ones too, in the units the plan
   /// deals out (kBufferAlignment).
   std::int64_t end = 0;
 };
@@ -36,27 +36,32 @@ class LiveMemory {
   void finish(std::size_t instruction);
 
   /// Between runs.
-  const HighWater& most() const { return most_; }
+  const HighWater& most(program::Tier tier) const { return tiers_[index(tier)].most; }
 
  private:
   struct Piece {
     std::int64_t bytes = 0;
     std::size_t purpose = 0;
+    program::Tier tier = program::Tier::device;
     std::int32_t users = 0;  // instructions of a run
     std::int32_t left = 0;   // that did not complete yet
     bool in_use = false;
   };
   struct Touched {
-    std::vector<std::int32_t> pieces;  // transient buffers, each once
-    std::int64_t end = 0;              // of the buffer that reaches furthest
+    std::vector<std::int32_t> pieces;                 // transient buffers, each once
+    std::array<std::int64_t, program::kTiers> end{};  // of the buffer that reaches furthest
   };
 
   std::vector<Touched> touched_;  // by instruction
   std::vector<Piece> pieces_;
   std::mutex mutex_;
-  std::array<std::int64_t, program::kPurposes> now_{};
-  std::int64_t total_ = 0;
-  HighWater most_;
+  struct TierUse {
+    std::array<std::int64_t, program::kPurposes> now{};
+    std::int64_t total = 0;
+    HighWater most;
+  };
+  static std::size_t index(program::Tier tier) { return static_cast<std::size_t>(tier); }
+  std::array<TierUse, program::kTiers> tiers_;
 };
 
 }  // namespace trireme::engine

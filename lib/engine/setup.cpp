@@ -12,6 +12,29 @@
 namespace trireme::engine {
 namespace {
 
+/// Elements that chunks are multiples of where shares move to storage: a whole number of O_DIRECT's
+/// blocks in 16 bits too.
+constexpr std::int64_t kStorageElements = program::kStorageAlignment / 2;
+
+nn::Sharding sharding_of(const deck::Deck& deck) {
+  const deck::ZeroConfig& zero = deck.parallel.zero;
+  nn::Sharding sharding;
+  if (zero.stage >= 1)
+    sharding.ranks = zero.shard_ranks > 0 ? zero.shard_ranks : deck.parallel.data;
+  sharding.cyclic = zero.cyclic;
+  const bool away = zero.offload_optimizer.tier != deck::Tier::device ||
+                    zero.offload_param.tier != deck::Tier::device;
+  if (sharding.ranks > 1) sharding.alignment = nn::kParameterAlignment;
+  if (away) sharding.alignment = kStorageElements;
+  const bool moves =
+      (zero.stage >= 3 && sharding.ranks > 1) || zero.offload_param.tier != deck::Tier::device;
+  if (moves) {
+    sharding.whole_up_to = zero.param_persistence_threshold;
+    sharding.whole_in_total = zero.model_persistence_threshold;
+  }
+  return sharding;
+}
+
 nn::Placement placement_of(const deck::Deck& deck) {
   nn::Placement placement;
   placement.tensor = deck.parallel.tensor;
@@ -20,6 +43,7 @@ nn::Placement placement_of(const deck::Deck& deck) {
   placement.sequence = deck.model.context;
   placement.compute = deck.precision.compute;
   placement.attention_across_documents = deck.data.attention_across_documents;
+  placement.sharding = sharding_of(deck);
   return placement;
 }
 
@@ -35,29 +59,39 @@ program::Options options_of(const deck::Deck& deck) {
   options.recompute = deck.activation_checkpointing.enabled;
   options.moments = static_cast<int>(optim::state_names(deck.optimizer).size());
   options.tensor_norms = optim::needs_tensor_norms(deck.optimizer);
+  options.zero = deck.parallel.zero;
   return options;
+}
+
+program::Compiled checked(program::Compiled made) {
+  program::check_programs(made);
+  return made;
 }
 
 program::Compiled compiled(const Setup& setup, bool forward_only) {
   program::Options options = setup.options;
   options.shape.forward_only = forward_only;
-  program::Compiled made = program::compile(setup.model, setup.layout, options, setup.resident);
-  program::check_programs(made);
-  return made;
+  return checked(program::compile(setup.model, setup.layout, options, setup.resident));
+}
+
+comm::ProcessGrid grid_of(const deck::Deck& deck) {
+  return comm::ProcessGrid(narrow<int>(deck.parallel.data), narrow<int>(deck.parallel.tensor),
+                           narrow<int>(deck.parallel.pipeline))
+      .with_shard(narrow<int>(sharding_of(deck).ranks > 1 ? sharding_of(deck).ranks : 0));
 }
 
 }  // namespace
 
 Setup::Setup(const deck::Deck& resolved)
     : deck(resolved),
-      grid(narrow<int>(deck.parallel.data), narrow<int>(deck.parallel.tensor),
-           narrow<int>(deck.parallel.pipeline)),
+      grid(grid_of(deck)),
       model(models::build_language_model(deck.model, placement_of(deck))),
       options(options_of(deck)),
       layout(program::make_layout(model, options)),
       resident(model, layout, options),
       training(compiled(*this, false)),
-      evaluation(compiled(*this, true)) {}
+      evaluation(compiled(*this, true)),
+      refresh(checked(program::compile_refresh(model, layout, options, resident))) {}
 
 std::string Setup::stage_holds(int stage) const {
   std::string blocks;

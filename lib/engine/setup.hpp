@@ -27,6 +27,7 @@ class Setup {
   program::ResidentTable resident;
   program::Compiled training;
   program::Compiled evaluation;  ///< forward only, the same micro-batches
+  program::Compiled refresh;     ///< weights from masters, before the first step
 
   std::int64_t tokens_per_step() const { return deck.batch.global * model.placement.sequence; }
   /// 6 N + 12 layers d context, N without position embeddings.

@@ -57,8 +57,9 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
       stop_(limits_of(setup.deck, options), began_),
       place_{setup.grid, setup.grid.coordinates(world.rank())},
       peak_(peak_flops(world, setup.deck, runtime)),
-      store_(world, setup.model, setup.layout, setup.resident, setup.options.moments,
-             place_.at.pipeline, {&setup.training, &setup.evaluation}),
+      store_(world, setup.model, setup.layout, setup.resident, setup.options,
+             state::seat_of(setup.model, place_.at),
+             {&setup.training, &setup.evaluation, &setup.refresh}),
       communicators_(world, setup.grid, comm_options(setup.deck)),
       batches_(setup.deck),
       control_(setup.deck),
@@ -99,6 +100,7 @@ void Trainer::start() {
   } else {
     store_.initialise(deck_.run.seed, place_.at.tensor, setup_.grid.tensor());
   }
+  refresh_weights();
   outcome_.first_step = step_ + 1;
   saved_step_ = resumes ? step_ : -1;
   if (!leads()) return;
@@ -106,8 +108,19 @@ void Trainer::start() {
   log_.emplace(io::LogFile::open(folder_path_, continues ? std::optional(step_) : std::nullopt));
   folder_->write_deck(deck_);
   if (continues && !resumes) warn("--resume found no checkpoint: starting afresh");
+  if (const std::string why = store_.why_buffered(); !why.empty())
+    warn(fmt::format("zero_optimization: transfers go through the page cache: {}", why));
   for (const deck::Warning& warning : deck_.warnings)
     log_->write(io::WarningEvent{step_, warning.text, {}});
+}
+
+/// Weights from the masters, on whatever tier and rank either live.
+void Trainer::refresh_weights() {
+  Executor refresh(setup_.model, setup_.refresh, store_, communicators_, place_, deck_.optimizer,
+                   nullptr, nullptr);
+  refresh.run({});
+  for (int kind = 0; kind < comm::kGroupKinds; ++kind)
+    communicators_[static_cast<comm::GroupKind>(kind)].reset_traffic();
 }
 
 void Trainer::resume(const fs::path& from) {
@@ -195,9 +208,9 @@ bool Trainer::train_step() {
   return stop_reason_.empty();
 }
 
-HighWater Trainer::high_water() const {
-  const HighWater& training = training_.high_water();
-  const HighWater& evaluation = evaluation_.high_water();
+HighWater Trainer::high_water(program::Tier tier) const {
+  const HighWater& training = training_.high_water(tier);
+  const HighWater& evaluation = evaluation_.high_water(tier);
   HighWater most = training.total >= evaluation.total ? training : evaluation;
   most.end = std::max(training.end, evaluation.end);
   return most;

@@ -73,7 +73,7 @@ class Trainer {
   const comm::Communicators& communicators() const { return communicators_; }
   const Executor& executor() const { return training_; }
   /// Of the program that used more, training or evaluation; `end` of both.
-  HighWater high_water() const;
+  HighWater high_water(program::Tier tier = program::Tier::device) const;
   const RegionTotals& regions() const { return meter_.totals(); }
   const ReadCounts& reads() const { return batches_.counts(); }
   const PeakFlops& peak() const { return peak_; }
@@ -82,6 +82,7 @@ class Trainer {
 
  private:
   void start();
+  void refresh_weights();
   void resume(const std::filesystem::path& checkpoint);
   bool train_step();
   double step_limit() const;

@@ -71,7 +71,10 @@ void check_divides(const deck::ModelConfig& m, const nn::Placement& placement) {
 
 class Assembly {
  public:
-  explicit Assembly(const nn::Placement& placement) { model_.placement = placement; }
+  explicit Assembly(const nn::Placement& placement)
+      : whole_left_(placement.sharding.whole_in_total) {
+    model_.placement = placement;
+  }
 
   void add(std::string name, std::shared_ptr<const nn::BlockPlan> plan) {
     Block block;
@@ -88,8 +91,9 @@ class Assembly {
         continue;
       }
       block.units.push_back(static_cast<int>(model_.units.size()));
-      model_.units.push_back(
-          nn::make_unit(block.name, plan->units[position], model_.placement.tensor));
+      model_.units.push_back(nn::make_unit(block.name, plan->units[position],
+                                           model_.placement.tensor, model_.placement.sharding,
+                                           whole_left_));
       model_.parameters += model_.units.back().logical_elements();
       if (position != kTied) continue;
       tied_ = block.units.back();
@@ -104,6 +108,7 @@ class Assembly {
 
  private:
   Model model_;
+  std::int64_t whole_left_;  // elements of small tensors that may still stay whole
   int tied_ = -1;
 };
 

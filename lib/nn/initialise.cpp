@@ -14,28 +14,41 @@ std::uint64_t stream_of(std::string_view logical_name) {
 }
 
 void initialise(const Unit& unit, std::int64_t tensor, std::int64_t tensor_rank, std::uint64_t seed,
-                std::span<float> masters) {
-  std::fill(masters.begin(), masters.end(), 0.0f);
+                Range flat, std::span<float> values) {
+  std::fill(values.begin(), values.end(), 0.0f);
   for (const PlacedParameter& placed : unit.parameters) {
     const Parameter& parameter = placed.parameter;
     if (parameter.init.kind == Initialisation::Kind::zeros) continue;
-    TensorView view = TensorView::of(masters.data() + placed.offset, placed.local);
     const Range held = local_range(parameter, tensor, tensor_rank);
     const bool by_rows = parameter.split_dim == 0;
-    // Only the last rank of a padded split holds fewer rows than its buffer has.
-    if (by_rows && parameter.shape.rank() == 2) view = view.row_slice(0, held.size());
-    if (parameter.init.kind == Initialisation::Kind::ones) {
-      kernels::fill(view, 1.0f);
-      continue;
-    }
     kernels::RandomSource source;
     source.seed = seed;
     source.stream = stream_of(logical_name(unit, parameter));
-    source.logical_width = parameter.shape[-1];
-    source.first_row = by_rows ? held.begin : 0;
-    source.first_column = parameter.split_dim == 1 ? held.begin : 0;
-    kernels::fill_normal(view, 0.0f, static_cast<float>(parameter.init.std), source);
+    // Only the last rank of a padded split holds fewer rows than its buffer has.
+    for (const Rectangle& part :
+         rectangles(placed, flat, by_rows ? held.size() : placed.local[0])) {
+      float* first = values.data() + (part.flat - flat.begin);
+      const TensorView view = placed.local.rank() == 2
+                                  ? TensorView::of(first, {part.rows.size(), part.columns.size()})
+                                  : TensorView::of(first, {part.rows.size()});
+      if (parameter.init.kind == Initialisation::Kind::ones) {
+        kernels::fill(view, 1.0f);
+        continue;
+      }
+      const bool matrix = placed.local.rank() == 2;
+      const std::int64_t row = (by_rows ? held.begin : 0) + part.rows.begin;
+      source.logical_width = parameter.shape[-1];
+      source.first_row = matrix ? row : 0;
+      source.first_column =
+          !matrix ? row : (parameter.split_dim == 1 ? held.begin : 0) + part.columns.begin;
+      kernels::fill_normal(view, 0.0f, static_cast<float>(parameter.init.std), source);
+    }
   }
+}
+
+void initialise(const Unit& unit, std::int64_t tensor, std::int64_t tensor_rank, std::uint64_t seed,
+                std::span<float> masters) {
+  initialise(unit, tensor, tensor_rank, seed, {0, unit.elements}, masters);
 }
 
 }  // namespace trireme::nn

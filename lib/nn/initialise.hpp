@@ -8,8 +8,12 @@
 
 namespace trireme::nn {
 
-/// Fills this rank's masters [unit.elements] from (seed, logical name, logical element): the same
-/// model on every grid. Padding, also of the vocabulary, is zero.
+/// Fills elements `flat` of this rank's masters, values[flat.size()], from (seed, logical name,
+/// logical element): the same model on every grid and however it is divided. Padding, also of the
+/// vocabulary, is zero.
+void initialise(const Unit& unit, std::int64_t tensor, std::int64_t tensor_rank, std::uint64_t seed,
+                Range flat, std::span<float> values);
+/// All of the unit.
 void initialise(const Unit& unit, std::int64_t tensor, std::int64_t tensor_rank, std::uint64_t seed,
                 std::span<float> masters);
 

@@ -23,6 +23,7 @@ struct Placement {
   std::int64_t sequence = 1;     ///< tokens of a sequence
   DType compute = DType::f32;    ///< of weights, activations and activation gradients
   bool attention_across_documents = true;
+  Sharding sharding;  ///< of model state over the data axis
 
   std::int64_t tokens() const { return micro_batch * sequence; }
   /// Rows of the residual stream on one rank.

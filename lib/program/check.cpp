@@ -49,10 +49,14 @@ class Checker {
     for (std::size_t i = 0; i < stage.instructions.size(); ++i)
       for (const auto* ids : {&stage.instructions[i].reads, &stage.instructions[i].writes})
         for (const BufferId id : *ids) last[id] = i;
+    for (std::size_t i = 0; i < stage.instructions.size(); ++i)
+      for (const BufferId id : stage.instructions[i].holds) last[id] = std::max(last[id], i);
 
     std::set<BufferId> written;
-    std::map<std::int64_t, BufferId> alive;  // by offset
-    const auto arena = compiled_.memory.arena_bytes[static_cast<std::size_t>(stage.stage)];
+    std::array<std::map<std::int64_t, BufferId>, kTiers> alive;  // by offset
+    const auto alive_of = [&](BufferId id) -> std::map<std::int64_t, BufferId>& {
+      return alive[static_cast<std::size_t>(buffer(id).tier)];
+    };
     for (std::size_t i = 0; i < stage.instructions.size(); ++i) {
       const Instruction& instruction = stage.instructions[i];
       for (const BufferId id : instruction.reads)
@@ -63,12 +67,14 @@ class Checker {
         if (buffer(id).stage != stage.stage)
           defect(stage, i, "uses buffer {} of stage {}", id, buffer(id).stage);
         if (buffer(id).lifetime != Lifetime::step || !written.insert(id).second) continue;
-        place(stage, i, id, arena, alive);
+        place(stage, i, id, compiled_.memory.at(stage.stage, buffer(id).tier), alive_of(id));
       }
-      for (const auto* ids : {&instruction.reads, &instruction.writes})
-        for (const BufferId id : *ids)
-          if (last[id] == i && alive.contains(buffer(id).offset) && alive[buffer(id).offset] == id)
-            alive.erase(buffer(id).offset);
+      for (const auto* ids : {&instruction.reads, &instruction.writes, &instruction.holds})
+        for (const BufferId id : *ids) {
+          const auto found = alive_of(id).find(buffer(id).offset);
+          if (last[id] == i && found != alive_of(id).end() && found->second == id)
+            alive_of(id).erase(found);
+        }
     }
   }
 

@@ -4,21 +4,37 @@
 
 namespace trireme::program {
 
-Compiled compile(const models::Model& model, const Layout& layout, const Options& options,
-                 const ResidentTable& resident) {
-  GridProgram grid = schedule_pass(model, layout, options, resident);
-  if (options.recompute && !options.shape.forward_only)
-    grid = recompute_pass(std::move(grid), model);
-  grid = reduce_update_pass(std::move(grid), model, layout, options, resident);
+namespace {
 
+Compiled finish(GridProgram grid, const Layout& layout, const ResidentTable& resident) {
   Compiled compiled;
-  std::vector<std::int64_t> resident_bytes;
-  for (std::int32_t s = 0; s < layout.stages; ++s) resident_bytes.push_back(resident.bytes(s));
+  std::vector<std::array<std::int64_t, kTiers>> resident_bytes;
+  for (std::int32_t s = 0; s < layout.stages; ++s)
+    resident_bytes.push_back({resident.bytes(s, Tier::device), resident.bytes(s, Tier::host),
+                              resident.bytes(s, Tier::nvme)});
   compiled.memory = plan_memory(grid, resident_bytes);
   compiled.stages = stage_programs(grid);
   for (StageProgram& stage : compiled.stages) derive_waits(stage, compiled.memory);
   compiled.buffers = std::move(grid.buffers);
   return compiled;
+}
+
+}  // namespace
+
+Compiled compile(const models::Model& model, const Layout& layout, const Options& options,
+                 const ResidentTable& resident) {
+  const bool training = !options.shape.forward_only;
+  GridProgram grid = schedule_pass(model, layout, options, resident);
+  if (options.recompute && training) grid = recompute_pass(std::move(grid), model);
+  grid = weights_pass(std::move(grid), model, options, resident);
+  if (training) grid = gradients_pass(std::move(grid), model, layout, options, resident);
+  grid = update_pass(std::move(grid), model, layout, options, resident);
+  return finish(std::move(grid), layout, resident);
+}
+
+Compiled compile_refresh(const models::Model& model, const Layout& layout, const Options& options,
+                         const ResidentTable& resident) {
+  return finish(refresh_program(model, layout, options, resident), layout, resident);
 }
 
 std::uint64_t fingerprint(const Compiled& compiled, std::int32_t stage) {
@@ -31,14 +47,17 @@ std::uint64_t fingerprint(const Compiled& compiled, std::int32_t stage) {
       const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
       add(buffer.bytes);
       add(buffer.offset);
+      add(buffer.tier);
     }
   };
   for (const Instruction& i : compiled.stages[static_cast<std::size_t>(stage)].instructions) {
-    for (const auto field : {static_cast<std::int64_t>(i.kind), static_cast<std::int64_t>(i.group),
-                             static_cast<std::int64_t>(i.pass), static_cast<std::int64_t>(i.when),
-                             std::int64_t{i.accumulate}, std::int64_t{i.peer},
-                             std::int64_t{i.event}, std::int64_t{i.block}, std::int64_t{i.step},
-                             std::int64_t{i.micro}, std::int64_t{i.unit}, i.bytes})
+    for (const auto field :
+         {static_cast<std::int64_t>(i.kind), static_cast<std::int64_t>(i.group),
+          static_cast<std::int64_t>(i.pass), static_cast<std::int64_t>(i.when),
+          std::int64_t{i.accumulate}, std::int64_t{i.peer}, std::int64_t{i.event},
+          std::int64_t{i.block}, std::int64_t{i.step}, std::int64_t{i.micro}, std::int64_t{i.unit},
+          i.bytes, static_cast<std::int64_t>(i.part), i.elements.begin, i.elements.end,
+          std::int64_t{i.accumulate_tail}})
       add(field);
     add_buffers(i.reads);
     add_buffers(i.writes);

@@ -26,12 +26,18 @@ std::string_view name_of(Kind kind) {
     case Kind::all_reduce: return "all-reduce";
     case Kind::all_gather: return "all-gather";
     case Kind::reduce_scatter: return "reduce-scatter";
+    case Kind::broadcast: return "broadcast";
     case Kind::send: return "send";
     case Kind::receive: return "receive";
+    case Kind::clear: return "clear";
+    case Kind::accumulate: return "accumulate";
     case Kind::norm: return "norm";
     case Kind::decide: return "decide";
     case Kind::trust: return "trust";
     case Kind::update: return "update";
+    case Kind::round: return "round";
+    case Kind::fetch: return "fetch";
+    case Kind::store: return "store";
   }
   return "?";
 }
@@ -53,6 +59,8 @@ std::string_view name_of(Group group) {
     case Group::data: return "data";
     case Group::tied: return "tied";
     case Group::world: return "world";
+    case Group::shard: return "shard";
+    case Group::replica: return "replica";
   }
   return "?";
 }
@@ -68,6 +76,18 @@ std::string_view name_of(Purpose purpose) {
     case Purpose::activations: return "activations";
     case Purpose::activation_gradients: return "activation gradients";
     case Purpose::optimizer: return "optimizer";
+    case Purpose::live_weights: return "gathered weights";
+    case Purpose::live_gradients: return "gradients before their sum";
+    case Purpose::staging: return "staging";
+  }
+  return "?";
+}
+
+std::string_view name_of(Tier tier) {
+  switch (tier) {
+    case Tier::device: return "device";
+    case Tier::host: return "host";
+    case Tier::nvme: return "nvme";
   }
   return "?";
 }

@@ -13,14 +13,19 @@ class Region {
  public:
   explicit Region(std::int64_t begin) : begin_(begin), end_(begin) {}
 
-  std::int64_t take(std::int64_t bytes) {
+  std::int64_t take(std::int64_t bytes, std::int64_t alignment) {
+    const auto lost = [&](std::int64_t offset) { return round_up(offset, alignment) - offset; };
     auto best = free_.end();
     for (auto at = free_.begin(); at != free_.end(); ++at)
-      if (at->second >= bytes && (best == free_.end() || at->second < best->second)) best = at;
-    if (best == free_.end()) return grow(bytes);
-    const auto [offset, size] = *best;
+      if (at->second >= bytes + lost(at->first) &&
+          (best == free_.end() || at->second < best->second))
+        best = at;
+    if (best == free_.end()) return grow(bytes, alignment);
+    const auto [begin, size] = *best;
     free_.erase(best);
-    if (size > bytes) free_.emplace(offset + bytes, size - bytes);
+    const std::int64_t offset = round_up(begin, alignment);
+    if (offset > begin) free_.emplace(begin, offset - begin);
+    if (begin + size > offset + bytes) free_.emplace(offset + bytes, begin + size - offset - bytes);
     return offset;
   }
 
@@ -68,16 +73,18 @@ class Region {
     BufferId buffer;
   };
 
-  std::int64_t grow(std::int64_t bytes) {
+  std::int64_t grow(std::int64_t bytes, std::int64_t alignment) {
     // A free piece at the very end is part of the growth.
-    std::int64_t offset = end_;
+    std::int64_t begin = end_;
     if (!free_.empty()) {
       const auto last = std::prev(free_.end());
       if (last->first + last->second == end_) {
-        offset = last->first;
+        begin = last->first;
         free_.erase(last);
       }
     }
+    const std::int64_t offset = round_up(begin, alignment);
+    if (offset > begin) free_.emplace(begin, offset - begin);
     end_ = offset + bytes;
     return offset;
   }
@@ -103,73 +110,121 @@ void for_each_buffer(const Instruction& instruction, Visit visit) {
 
 }  // namespace
 
-MemoryPlan plan_memory(GridProgram& grid, const std::vector<std::int64_t>& resident_bytes) {
+MemoryPlan plan_memory(GridProgram& grid,
+                       const std::vector<std::array<std::int64_t, kTiers>>& resident_bytes) {
   MemoryPlan plan;
   plan.predecessors.resize(grid.buffers.size());
   std::vector<std::size_t> last(grid.buffers.size(), 0);
-  for (std::size_t i = 0; i < grid.order.size(); ++i)
-    for_each_buffer(grid.order[i], [&](BufferId id) { last[static_cast<std::size_t>(id)] = i; });
-
-  std::vector<Region> regions;
-  for (const std::int64_t bytes : resident_bytes) regions.emplace_back(bytes);
+  std::vector<bool> moves(grid.buffers.size(), false);  // storage reads or writes it
   for (std::size_t i = 0; i < grid.order.size(); ++i) {
     const Instruction& instruction = grid.order[i];
-    Region& region = regions[static_cast<std::size_t>(instruction.stage)];
-    const auto size = [&](const Buffer& buffer) {
-      return round_up(buffer.bytes, kBufferAlignment);
+    const bool storage = instruction.kind == Kind::fetch || instruction.kind == Kind::store;
+    for_each_buffer(instruction, [&](BufferId id) {
+      last[static_cast<std::size_t>(id)] = i;
+      if (storage) moves[static_cast<std::size_t>(id)] = true;
+    });
+    for (const BufferId id : instruction.holds) last[static_cast<std::size_t>(id)] = i;
+  }
+
+  std::vector<std::vector<Region>> regions;  // by stage and tier
+  for (const auto& tiers : resident_bytes) {
+    regions.emplace_back();
+    for (const std::int64_t bytes : tiers) regions.back().emplace_back(bytes);
+  }
+  for (std::size_t i = 0; i < grid.order.size(); ++i) {
+    const Instruction& instruction = grid.order[i];
+    const auto region_of = [&](const Buffer& buffer) -> Region& {
+      return regions[static_cast<std::size_t>(instruction.stage)]
+                    [static_cast<std::size_t>(buffer.tier)];
+    };
+    const auto size = [&](BufferId id) {
+      return round_up(grid.buffers[static_cast<std::size_t>(id)].bytes,
+                      moves[static_cast<std::size_t>(id)] ? kStorageAlignment : kBufferAlignment);
+    };
+    const auto end = [&](BufferId id) {
+      const Buffer& buffer = grid.buffers[static_cast<std::size_t>(id)];
+      if (buffer.lifetime == Lifetime::step && last[static_cast<std::size_t>(id)] == i)
+        region_of(buffer).give(buffer.offset, size(id));
     };
     for_each_buffer(instruction, [&](BufferId id) {
       Buffer& buffer = grid.buffers[static_cast<std::size_t>(id)];
       if (buffer.lifetime != Lifetime::step || buffer.offset >= 0) return;
-      buffer.offset = region.take(size(buffer));
+      const bool aligned = moves[static_cast<std::size_t>(id)];
+      buffer.offset = region_of(buffer).take(size(id), aligned ? kStorageAlignment : 1);
       plan.predecessors[static_cast<std::size_t>(id)] =
-          region.replace_owner(buffer.offset, size(buffer), id);
+          region_of(buffer).replace_owner(buffer.offset, size(id), id);
     });
-    for_each_buffer(instruction, [&](BufferId id) {
-      const Buffer& buffer = grid.buffers[static_cast<std::size_t>(id)];
-      if (buffer.lifetime == Lifetime::step && last[static_cast<std::size_t>(id)] == i)
-        region.give(buffer.offset, size(buffer));
-    });
+    for_each_buffer(instruction, end);
+    for (const BufferId id : instruction.holds) end(id);
   }
-  for (const Region& region : regions) plan.arena_bytes.push_back(region.end());
+  for (const std::vector<Region>& tiers : regions) {
+    plan.bytes.emplace_back();
+    for (std::size_t t = 0; t < kTiers; ++t) plan.bytes.back()[t] = tiers[t].end();
+  }
   return plan;
 }
 
+namespace {
+
+/// What an instruction touches of a buffer: all of it, or some elements of one part of a unit.
+struct Touch {
+  std::int32_t position = 0;
+  Part part = Part::none;
+  Range elements;
+  bool writes = false;
+
+  bool meets(const Touch& other) const {
+    if (part == Part::none || part != other.part) return true;
+    return elements.begin < other.elements.end && other.elements.begin < elements.end;
+  }
+  bool covers(const Touch& other) const {
+    if (part == Part::none) return true;
+    return part == other.part && elements.begin <= other.elements.begin &&
+           other.elements.end <= elements.end;
+  }
+};
+
+/// Touches of one buffer that later instructions may have to wait for.
+struct Uses {
+  std::vector<Touch> frontier;
+  bool touched = false;
+
+  void wait_for(const Touch& next, std::vector<std::int32_t>& waits) const {
+    for (const Touch& former : frontier)
+      if ((former.writes || next.writes) && former.meets(next)) waits.push_back(former.position);
+  }
+  void add(const Touch& next) {
+    if (next.writes) std::erase_if(frontier, [&](const Touch& t) { return next.covers(t); });
+    frontier.push_back(next);
+    touched = true;
+  }
+};
+
+}  // namespace
+
 std::vector<std::vector<std::int32_t>> waits_of(const StageProgram& program,
                                                 const MemoryPlan& plan) {
-  struct Uses {
-    std::int32_t writer = -1;
-    std::vector<std::int32_t> readers;  // since that writer
-    bool touched = false;
-  };
   std::vector<Uses> uses(plan.predecessors.size());
+  const auto of = [&](BufferId id) -> Uses& { return uses[static_cast<std::size_t>(id)]; };
   std::vector<std::vector<std::int32_t>> all(program.instructions.size());
   for (std::size_t i = 0; i < program.instructions.size(); ++i) {
     const Instruction& instruction = program.instructions[i];
     std::vector<std::int32_t>& waits = all[i];
-    const auto after_last_users = [&](const Uses& of) {
-      if (of.writer >= 0) waits.push_back(of.writer);
-      waits.insert(waits.end(), of.readers.begin(), of.readers.end());
-    };
     for_each_buffer(instruction, [&](BufferId id) {
-      if (uses[static_cast<std::size_t>(id)].touched) return;
+      if (of(id).touched) return;
       for (const BufferId former : plan.predecessors[static_cast<std::size_t>(id)])
-        after_last_users(uses[static_cast<std::size_t>(former)]);
+        for (const Touch& touch : of(former).frontier) waits.push_back(touch.position);
     });
-    for (const BufferId id : instruction.reads) {
-      const Uses& of = uses[static_cast<std::size_t>(id)];
-      if (of.writer >= 0) waits.push_back(of.writer);
-    }
-    for (const BufferId id : instruction.writes)
-      after_last_users(uses[static_cast<std::size_t>(id)]);
-
-    const auto position = static_cast<std::int32_t>(i);
-    for (const BufferId id : instruction.reads) {
-      uses[static_cast<std::size_t>(id)].readers.push_back(position);
-      uses[static_cast<std::size_t>(id)].touched = true;
-    }
-    for (const BufferId id : instruction.writes)
-      uses[static_cast<std::size_t>(id)] = {position, {}, true};
+    Touch touch{static_cast<std::int32_t>(i), instruction.part, instruction.elements, false};
+    for (const BufferId id : instruction.reads) of(id).wait_for(touch, waits);
+    touch.writes = true;
+    for (const BufferId id : instruction.writes) of(id).wait_for(touch, waits);
+    for (const BufferId id : instruction.writes) of(id).add(touch);
+    touch.writes = false;
+    for (const BufferId id : instruction.reads)
+      if (std::find(instruction.writes.begin(), instruction.writes.end(), id) ==
+          instruction.writes.end())
+        of(id).add(touch);
 
     std::sort(waits.begin(), waits.end());
     waits.erase(std::unique(waits.begin(), waits.end()), waits.end());

@@ -3,31 +3,37 @@
 // reuse.
 
 #include "lib/program/instruction.hpp"
+#include "lib/program/residence.hpp"
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 namespace trireme::program {
 
 struct MemoryPlan {
-  std::vector<std::int64_t>
-      arena_bytes;  ///< by stage: resident region and transient region behind it
+  /// By stage and tier: resident region and transient region behind it.
+  std::vector<std::array<std::int64_t, kTiers>> bytes;
+  std::int64_t at(std::int32_t stage, Tier tier) const {
+    return bytes[static_cast<std::size_t>(stage)][static_cast<std::size_t>(tier)];
+  }
   /// By buffer: earlier buffers whose bytes it takes over. Its first writer waits for all their
   /// last users, because list-order lifetimes are not run-time lifetimes (DESIGN section 7, rule
   /// 4).
   std::vector<std::vector<BufferId>> predecessors;
 };
 
-/// Alignment of every buffer, bytes.
+/// Alignment of every buffer, bytes; of those that storage reads and writes kStorageAlignment.
 inline constexpr std::int64_t kBufferAlignment = 256;
 
-/// Places each buffer of Lifetime::step behind the resident region of its stage (`resident_bytes`,
-/// by stage) and writes its offset into grid.buffers. Best fit in list order.
-MemoryPlan plan_memory(GridProgram& grid, const std::vector<std::int64_t>& resident_bytes);
+/// Places each buffer of Lifetime::step behind the resident region of its stage and tier
+/// (`resident_bytes`) and writes its offset into grid.buffers. Best fit in list order.
+MemoryPlan plan_memory(GridProgram& grid,
+                       const std::vector<std::array<std::int64_t, kTiers>>& resident_bytes);
 
 /// The one function that makes waits, from reads and writes and the plan's reuse. Waits point
 /// backwards in the list; an instruction of the compute lane needs none on that lane, which runs in
-/// order.
+/// order. Two instructions on disjoint elements of one part of a unit do not wait for each other.
 void derive_waits(StageProgram& program, const MemoryPlan& plan);
 
 /// What derive_waits() would give for each instruction, without writing it.

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace trireme::program {
@@ -17,9 +18,26 @@ std::string size_text(std::int64_t bytes) {
   return fmt::format("{} B", bytes);
 }
 
+/// " share [0, 4096)" where an instruction works on a part of a unit.
+std::string elements_text(const Instruction& i) {
+  constexpr std::array<std::string_view, 4> kParts{"", "body", "share", "tail"};
+  if (i.part == Part::none || i.part == Part::body) return "";
+  return fmt::format(" {} [{}, {})", kParts[static_cast<std::size_t>(i.part)], i.elements.begin,
+                     i.elements.end);
+}
+
+/// What a collective or transfer carries: the purpose of its home, of a copy's source otherwise.
+std::string_view moved_purpose(const Compiled& compiled, const Instruction& i) {
+  const auto& ids = i.kind == Kind::store ? i.writes : i.reads;
+  if (ids.empty()) return "";
+  return name_of(compiled.buffers[static_cast<std::size_t>(ids[0])].purpose);
+}
+
 /// Text of an instruction, given names for its block, its step and its unit.
-std::string text_of(const Instruction& i, const std::string& block, const std::string& step,
-                    const std::string& unit) {
+std::string text_of(const Compiled& compiled, const Instruction& i, const std::string& block,
+                    const std::string& step, const std::string& unit) {
+  const std::string elements = elements_text(i);
+  const std::string_view purpose = moved_purpose(compiled, i);
   const std::string micro = i.micro >= 0 ? fmt::format(" m{}", i.micro) : "";
   const std::string_view what = i.pass == Pass::backward ? "gradient" : "activation";
   switch (i.kind) {
@@ -29,25 +47,32 @@ std::string text_of(const Instruction& i, const std::string& block, const std::s
       return fmt::format("send {} before {}{} -> stage {}", what, block, micro, i.peer);
     case Kind::receive:
       return fmt::format("receive {} before {}{} <- stage {}", what, block, micro, i.peer);
-    case Kind::norm: return fmt::format("norm {}", unit);
+    case Kind::clear: return fmt::format("clear gradients of {}{}", unit, micro);
+    case Kind::accumulate: return fmt::format("accumulate {}{}", unit, elements);
+    case Kind::norm: return fmt::format("norm {}{}", unit, elements);
     case Kind::decide: return "decide";
-    case Kind::trust: return fmt::format("trust {}", unit);
-    case Kind::update: return fmt::format("update {}", unit);
+    case Kind::trust: return fmt::format("trust {}{}", unit, elements);
+    case Kind::update: return fmt::format("update {}{}", unit, elements);
+    case Kind::round: return fmt::format("round {}{}", unit, elements);
+    case Kind::fetch:
+    case Kind::store: return fmt::format("{} {} of {}{}", name_of(i.kind), purpose, unit, elements);
     case Kind::all_reduce:
     case Kind::all_gather:
+    case Kind::broadcast:
     case Kind::reduce_scatter: break;
   }
   if (i.block >= 0)
     return fmt::format("{} {} {}/{}{} ({})", name_of(i.kind), name_of(i.pass), block, step, micro,
                        name_of(i.group));
   if (i.unit >= 0)
-    return fmt::format("{} gradients of {} ({})", name_of(i.kind), unit, name_of(i.group));
+    return fmt::format("{} {} of {}{} ({})", name_of(i.kind), purpose, unit, elements,
+                       name_of(i.group));
   return fmt::format("{} loss, norm, overflow, stop ({})", name_of(i.kind), name_of(i.group));
 }
 
 }  // namespace
 
-std::string describe(const models::Model& model, const Instruction& i) {
+std::string describe(const models::Model& model, const Compiled& compiled, const Instruction& i) {
   std::string block;
   std::string step;
   if (i.block >= 0) {
@@ -56,12 +81,12 @@ std::string describe(const models::Model& model, const Instruction& i) {
     const auto& steps = i.pass == Pass::backward ? owner.plan->backward : owner.plan->forward;
     if (i.step >= 0) step = steps[static_cast<std::size_t>(i.step)].name;
   }
-  return text_of(i, block, step,
+  return text_of(compiled, i, block, step,
                  i.unit >= 0 ? model.units[static_cast<std::size_t>(i.unit)].name : "");
 }
 
-std::string describe(const Compiled&, const Instruction& i) {
-  return text_of(i, fmt::format("block {}", i.block), fmt::format("step {}", i.step),
+std::string describe(const Compiled& compiled, const Instruction& i) {
+  return text_of(compiled, i, fmt::format("block {}", i.block), fmt::format("step {}", i.step),
                  fmt::format("unit {}", i.unit));
 }
 
@@ -73,18 +98,21 @@ std::string print_program(const models::Model& model, const Compiled& compiled,
   for (std::size_t i = 0; i < list.size(); ++i)
     out +=
         fmt::format("{:>6}  {:<8} {:<58} {:>10}  {}\n", i, name_of(list[i].lane),
-                    describe(model, list[i]), size_text(list[i].bytes),
+                    describe(model, compiled, list[i]), size_text(list[i].bytes),
                     list[i].waits.empty() ? "-" : fmt::format("{}", fmt::join(list[i].waits, ",")));
   return out;
 }
 
-PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage) {
+PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage, Tier tier) {
   PurposeBytes result;
   const auto& list = compiled.stages[static_cast<std::size_t>(stage)].instructions;
+  const auto visit_ids = [](const Instruction& instruction, const auto& visit) {
+    for (const auto* ids : {&instruction.reads, &instruction.writes, &instruction.holds})
+      for (const BufferId id : *ids) visit(id);
+  };
   std::map<BufferId, std::size_t> last;
   for (std::size_t i = 0; i < list.size(); ++i)
-    for (const auto* ids : {&list[i].reads, &list[i].writes})
-      for (const BufferId id : *ids) last[id] = i;
+    visit_ids(list[i], [&](BufferId id) { last[id] = i; });
 
   std::array<std::int64_t, kPurposes> alive{};
   std::array<std::int64_t, kPurposes> at_peak{};
@@ -92,19 +120,18 @@ PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage) {
   std::map<BufferId, bool> born;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const auto visit = [&](bool begin) {
-      for (const auto* ids : {&list[i].reads, &list[i].writes})
-        for (const BufferId id : *ids) {
-          const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
-          if (buffer.lifetime != Lifetime::step) continue;
-          auto& sum = alive[static_cast<std::size_t>(buffer.purpose)];
-          if (begin && !born[id]) {
-            born[id] = true;
-            sum += buffer.bytes;
-          } else if (!begin && born[id] && last[id] == i) {
-            born[id] = false;
-            sum -= buffer.bytes;
-          }
+      visit_ids(list[i], [&](BufferId id) {
+        const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
+        if (buffer.lifetime != Lifetime::step || buffer.tier != tier) return;
+        auto& sum = alive[static_cast<std::size_t>(buffer.purpose)];
+        if (begin && !born[id]) {
+          born[id] = true;
+          sum += buffer.bytes;
+        } else if (!begin && born[id] && last[id] == i) {
+          born[id] = false;
+          sum -= buffer.bytes;
         }
+      });
     };
     visit(true);
     std::int64_t sum = 0;
@@ -117,9 +144,9 @@ PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage) {
   }
   result.bytes = at_peak;
   for (const Buffer& buffer : compiled.buffers)
-    if (buffer.lifetime == Lifetime::resident && buffer.stage == stage)
+    if (buffer.lifetime == Lifetime::resident && buffer.stage == stage && buffer.tier == tier)
       result.bytes[static_cast<std::size_t>(buffer.purpose)] += buffer.bytes;
-  result.total = compiled.memory.arena_bytes[static_cast<std::size_t>(stage)];
+  result.total = compiled.memory.at(stage, tier);
   return result;
 }
 
@@ -130,12 +157,17 @@ std::string print_summary(const Compiled& compiled) {
     for (const Instruction& i : compiled.stages[s].instructions) ++kinds[i.kind];
     out += fmt::format("stage {}: {} instructions:", s, compiled.stages[s].instructions.size());
     for (const auto& [kind, count] : kinds) out += fmt::format(" {} {}", count, name_of(kind));
-    const PurposeBytes memory = memory_by_purpose(compiled, static_cast<std::int32_t>(s));
-    out += fmt::format("\n         arena {}:", size_text(memory.total));
-    for (std::size_t p = 0; p < kPurposes; ++p)
-      if (memory.bytes[p] > 0)
-        out += fmt::format(" {} {},", name_of(static_cast<Purpose>(p)), size_text(memory.bytes[p]));
-    out.back() = '\n';
+    out += '\n';
+    for (const Tier tier : {Tier::device, Tier::host, Tier::nvme}) {
+      const PurposeBytes memory = memory_by_purpose(compiled, static_cast<std::int32_t>(s), tier);
+      if (memory.total == 0) continue;
+      out += fmt::format("         {} {}:", name_of(tier), size_text(memory.total));
+      for (std::size_t p = 0; p < kPurposes; ++p)
+        if (memory.bytes[p] > 0)
+          out +=
+              fmt::format(" {} {},", name_of(static_cast<Purpose>(p)), size_text(memory.bytes[p]));
+      out.back() = '\n';
+    }
   }
   return out;
 }

@@ -212,16 +212,20 @@ void Emitter::transfer(std::int32_t from_block, std::int32_t to_block, std::int3
 
 void Emitter::model_state(Instruction& instruction, const models::Block& block,
                           const nn::Step& step) {
+  const auto homes = [&](int position, Purpose purpose) {
+    return resident_.homes(instruction.stage, block.units[static_cast<std::size_t>(position)],
+                           purpose);
+  };
   for (const int position : step.weights_of)
-    instruction.reads.push_back(resident_.find(
-        instruction.stage, block.units[static_cast<std::size_t>(position)], Purpose::weights));
+    for (const BufferId id : homes(position, Purpose::weights)) instruction.reads.push_back(id);
   for (const int position : step.gradients_of) {
     const int unit = block.units[static_cast<std::size_t>(position)];
     const std::pair writer{instruction.block, instruction.micro};
     const auto [first, is_first] = first_gradient_.try_emplace({instruction.stage, unit}, writer);
     if (!is_first && first->second != writer) instruction.accumulate |= 1u << position;
-    instruction.writes.push_back(resident_.find(instruction.stage, unit, Purpose::gradients));
+    for (const BufferId id : homes(position, Purpose::gradients)) instruction.writes.push_back(id);
   }
+  instruction.accumulate_tail = instruction.accumulate;
 }
 
 void Emitter::step(std::int32_t block, std::int32_t micro, Pass pass, std::int32_t index) {

@@ -17,8 +17,6 @@ namespace {
 
 using engine::Trainer;
 
-constexpr char kTier[] = "host";
-
 /// Every rank's values, one behind the other in rank order, on rank 0.
 template <class T>
 std::vector<T> gather(const comm::World& world, const std::vector<T>& own) {
@@ -35,31 +33,40 @@ std::vector<T> gather(const comm::World& world, const std::vector<T>& own) {
   return all;
 }
 
-void add_memory(RunReport& report, const comm::World& world, Trainer& trainer,
-                const engine::Outcome& outcome) {
+constexpr std::array kAllTiers{program::Tier::device, program::Tier::host, program::Tier::nvme};
+
+/// Planned and used bytes of a tier by purpose, on every rank.
+void add_tier(RunReport& report, const comm::World& world, Trainer& trainer, program::Tier tier) {
   struct Row {
     std::int64_t planned = 0;
     std::int64_t used = 0;
   };
-  const engine::HighWater& most = trainer.high_water();
-  const comm::SharedArena& arena = trainer.store().arena();
-  const auto state = trainer.store().state_in_memory();
+  const engine::HighWater most = trainer.high_water(tier);
+  const state::Store& store = trainer.store();
+  const auto state = store.state_in_memory(tier);
   std::vector<Row> own(program::kPurposes);
-  for (const state::MemoryRow& row : trainer.store().memory())
-    own[static_cast<std::size_t>(row.purpose)].planned = row.planned;
+  for (const state::MemoryRow& row : store.memory())
+    if (row.tier == tier) own[static_cast<std::size_t>(row.purpose)].planned = row.planned;
   for (std::size_t p = 0; p < own.size(); ++p) own[p].used = state[p] + most.bytes[p];
   const std::vector<Row> all = gather(world, own);
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (all[i].planned == 0 && all[i].used == 0) continue;
     const int rank = static_cast<int>(i / own.size());
     const auto name = program::name_of(static_cast<program::Purpose>(i % own.size()));
-    report.memory.push_back({rank, kTier, std::string(name), all[i].planned, all[i].used});
+    report.memory.push_back({rank, std::string(program::name_of(tier)), std::string(name),
+                             all[i].planned, all[i].used});
   }
-  const std::vector<std::int64_t> arenas = gather(
-      world, std::vector{arena.bytes(), most.end, bytes_in_memory(arena.base(), arena.bytes())});
-  for (std::size_t i = 0; i < arenas.size(); i += 3)
-    report.arena.push_back(
-        {static_cast<int>(i / 3), kTier, arenas[i], arenas[i + 1], arenas[i + 2]});
+  const std::vector<std::int64_t> sizes =
+      gather(world, std::vector{store.bytes(tier), most.end, store.bytes_in_memory(tier)});
+  for (std::size_t i = 0; i < sizes.size(); i += 3)
+    if (sizes[i] > 0)
+      report.arena.push_back({static_cast<int>(i / 3), std::string(program::name_of(tier)),
+                              sizes[i], sizes[i + 1], sizes[i + 2]});
+}
+
+void add_memory(RunReport& report, const comm::World& world, Trainer& trainer,
+                const engine::Outcome& outcome) {
+  for (const program::Tier tier : kAllTiers) add_tier(report, world, trainer, tier);
   report.peak_rss = gather(world, std::vector{peak_resident_bytes()});
   report.resident = gather(world, std::vector{proportional_set_bytes()});
   report.resident_base = gather(world, std::vector{outcome.resident.base});
@@ -166,7 +173,8 @@ void add_timeline(RunReport& report, const comm::World& world, Trainer& trainer)
     for (std::size_t i = 0; i < list.size(); ++i) {
       const double* times = all.data() + begins[k] + 1 + 2 * i;
       report.timeline.spans.push_back({shown[k], std::string(program::name_of(list[i].lane)),
-                                       kind_of(list[i]), program::describe(setup.model, list[i]),
+                                       kind_of(list[i]),
+                                       program::describe(setup.model, setup.training, list[i]),
                                        shift + times[0], shift + times[1]});
     }
   }

@@ -2,7 +2,6 @@
 
 #include "kernels/base/checked.hpp"
 #include "kernels/base/process_memory.hpp"
-#include "kernels/elementwise/elementwise.hpp"
 #include "lib/nn/initialise.hpp"
 #include "lib/program/print.hpp"
 
@@ -11,13 +10,23 @@
 namespace trireme::state {
 namespace {
 
+using program::Buffer;
 using program::Purpose;
+using program::Tier;
 
-std::int64_t largest_arena(const std::vector<const program::Compiled*>& programs,
-                           std::int32_t stage) {
+constexpr std::array kAllTiers{Tier::device, Tier::host, Tier::nvme};
+
+/// Elements of storage that visit() holds in memory at once.
+constexpr std::int64_t kVisited = std::int64_t{1} << 20;
+
+/// In flight at most: a share dealt in turn moves chunk by chunk.
+constexpr std::int64_t kTransfers = std::int64_t{1} << 14;
+
+std::int64_t largest(const std::vector<const program::Compiled*>& programs, std::int32_t stage,
+                     Tier tier) {
   std::int64_t bytes = 0;
   for (const program::Compiled* compiled : programs)
-    bytes = std::max(bytes, compiled->memory.arena_bytes[static_cast<std::size_t>(stage)]);
+    bytes = std::max(bytes, compiled->memory.at(stage, tier));
   return bytes;
 }
 
@@ -33,52 +42,82 @@ std::int32_t first_holder(const models::Model& model, const program::Layout& lay
 
 }  // namespace
 
-Store::Store(const comm::World& world, const models::Model& model, const program::Layout& layout,
-             const program::ResidentTable& resident, int moments, std::int32_t stage,
-             const std::vector<const program::Compiled*>& programs)
-    : arena_(world, largest_arena(programs, stage)) {
-  const auto place = [&](std::int32_t unit, Purpose purpose, std::int32_t number) {
-    return at(
-        resident.buffers()[static_cast<std::size_t>(resident.find(stage, unit, purpose, number))]);
-  };
-  const auto floats = [&](std::int32_t unit, Purpose purpose, std::int32_t number) {
-    return std::span(
-        reinterpret_cast<float*>(place(unit, purpose, number)),
-        static_cast<std::size_t>(model.units[static_cast<std::size_t>(unit)].elements));
-  };
-  const DType compute = model.placement.compute;
-  for (const std::int32_t index : program::units_of_stage(model, layout, stage)) {
-    UnitState unit;
-    unit.unit = &model.units[static_cast<std::size_t>(index)];
-    unit.index = index;
-    unit.primary = first_holder(model, layout, index) == stage;
-    unit.weights = {place(index, Purpose::weights, 0), {unit.unit->elements}, compute};
-    unit.masters = floats(index, compute == DType::f32 ? Purpose::weights : Purpose::masters, 0);
-    unit.gradients = floats(index, Purpose::gradients, 0);
-    for (int m = 0; m < moments; ++m) unit.moments.push_back(floats(index, Purpose::moments, m));
-    units_.push_back(std::move(unit));
-  }
-  scalars_ = {reinterpret_cast<double*>(place(-1, Purpose::scalars, 0)),
-              static_cast<std::size_t>(program::kScalars) + model.units.size()};
-
-  for (const program::Buffer& buffer : resident.buffers())
-    if (buffer.stage == stage) state_.push_back(buffer);
-
-  program::PurposeBytes largest;
-  for (const program::Compiled* compiled : programs) {
-    const program::PurposeBytes need = program::memory_by_purpose(*compiled, stage);
-    if (need.total >= largest.total) largest = need;
-  }
-  for (int p = 0; p < program::kPurposes; ++p)
-    if (const std::int64_t bytes = largest.bytes[static_cast<std::size_t>(p)]; bytes > 0)
-      planned_.push_back({static_cast<Purpose>(p), bytes});
+Seat seat_of(const models::Model& model, const comm::Coordinates& at) {
+  const std::int64_t ranks = model.placement.sharding.ranks;
+  return {at.pipeline, at.data % ranks, at.data / ranks};
 }
 
-std::array<std::int64_t, program::kPurposes> Store::state_in_memory() const {
+Store::Store(const comm::World& world, const models::Model& model, const program::Layout& layout,
+             const program::ResidentTable& resident, const program::Options& options,
+             const Seat& seat, const std::vector<const program::Compiled*>& programs)
+    : arena_(world, largest(programs, seat.stage, Tier::device)), resident_(resident), seat_(seat) {
+  for (const std::int32_t index : program::units_of_stage(model, layout, seat.stage))
+    units_.push_back({&model.units[static_cast<std::size_t>(index)], index,
+                      first_holder(model, layout, index) == seat.stage});
+  for (const Buffer& buffer : resident.buffers())
+    if (buffer.stage == seat.stage) state_.push_back(buffer);
+  const Buffer& scalars = resident.at(resident.scalars(seat.stage));
+  scalars_ = {reinterpret_cast<double*>(at(scalars)),
+              static_cast<std::size_t>(scalars.bytes) / sizeof(double)};
+  if (const std::int64_t bytes = largest(programs, seat.stage, Tier::host); bytes > 0) {
+    host_memory_ = std::make_unique<io::aio::Pool>(1, bytes);
+    host_bytes_ = bytes;
+    host_ = host_memory_->take().data();
+  }
+  if (const std::int64_t bytes = largest(programs, seat.stage, Tier::nvme); bytes > 0)
+    open_storage(options.zero, bytes);
+
+  for (const Tier tier : kAllTiers) {
+    program::PurposeBytes most;
+    for (const program::Compiled* compiled : programs) {
+      const program::PurposeBytes need = program::memory_by_purpose(*compiled, seat.stage, tier);
+      if (need.total >= most.total) most = need;
+    }
+    for (int p = 0; p < program::kPurposes; ++p)
+      if (const std::int64_t bytes = most.bytes[static_cast<std::size_t>(p)]; bytes > 0)
+        planned_.push_back({tier, static_cast<Purpose>(p), bytes});
+  }
+}
+
+void Store::open_storage(const deck::ZeroConfig& zero, std::int64_t bytes) {
+  io::aio::Settings settings;
+  settings.block_size = zero.aio.block_size;
+  settings.queue_depth = zero.aio.queue_depth;
+  settings.threads = zero.aio.threads;
+  settings.single_submit = zero.aio.single_submit;
+  settings.overlap_events = zero.aio.overlap_events;
+  settings.max_transfers = kTransfers;
+  swap_ = std::make_unique<io::aio::SwapFile>(zero.nvme_path.string(),
+                                              round_up(bytes, program::kStorageAlignment),
+                                              io::aio::SwapOptions{.checksums = zero.aio.checksum});
+  transfers_ = std::make_unique<io::aio::Engine>(settings, [this] {
+    if (const std::function<void()>* listener = listener_.load()) (*listener)();
+  });
+}
+
+std::int64_t Store::bytes(Tier tier) const {
+  switch (tier) {
+    case Tier::device: return arena_.bytes();
+    case Tier::host: return host_bytes_;
+    case Tier::nvme: return swap_ ? swap_->bytes() : 0;
+  }
+  return 0;
+}
+
+std::int64_t Store::bytes_in_memory(Tier tier) const {
+  if (tier == Tier::nvme) return bytes(tier);  // allocated when it was made
+  return trireme::bytes_in_memory(tier == Tier::host ? host_ : arena_.base(), bytes(tier));
+}
+
+std::array<std::int64_t, program::kPurposes> Store::state_in_memory(Tier tier) const {
   std::array<std::int64_t, program::kPurposes> found{};
-  for (const program::Buffer& buffer : state_)
+  for (const Buffer& buffer : state_) {
+    if (buffer.tier != tier) continue;
+    const std::byte* base = tier == Tier::host ? host_ : arena_.base();
     found[static_cast<std::size_t>(buffer.purpose)] +=
-        bytes_in_memory(arena_.base() + buffer.offset, buffer.bytes);
+        tier == Tier::nvme ? buffer.bytes
+                           : trireme::bytes_in_memory(base + buffer.offset, buffer.bytes);
+  }
   return found;
 }
 
@@ -91,16 +130,52 @@ UnitState& Store::unit(std::int32_t index) {
   return *found;
 }
 
-void Store::initialise(std::uint64_t seed, std::int64_t tensor_rank, std::int64_t tensor) {
-  for (UnitState& unit : units_)
-    nn::initialise(*unit.unit, tensor, tensor_rank, seed, unit.masters);
-  refresh_weights();
+void Store::visit(const UnitState& unit, Purpose purpose, std::int32_t number, Access access,
+                  const std::function<void(const Held&)>& visit) {
+  if (purpose == Purpose::masters) purpose = resident_.master_purpose(seat_.stage, unit.index);
+  for (const program::BufferId id : resident_.homes(seat_.stage, unit.index, purpose, number)) {
+    const Buffer& buffer = resident_.at(id);
+    if (buffer.tier == Tier::nvme) {
+      visit_storage(*unit.unit, buffer, access, visit);
+      continue;
+    }
+    auto* values = reinterpret_cast<float*>(at(buffer));
+    for_each_run(*unit.unit, buffer.part, buffer.elements, seat_.share, [&](const Run& run) {
+      visit({run.flat,
+             {values + (run.in_part - buffer.elements.begin),
+              static_cast<std::size_t>(run.flat.size())},
+             buffer.part});
+    });
+  }
 }
 
-void Store::refresh_weights() {
-  for (UnitState& unit : units_)
-    if (unit.weights.dtype != DType::f32)
-      kernels::copy(TensorView::of(unit.masters.data(), {unit.unit->elements}), unit.weights);
+void Store::visit_storage(const nn::Unit& unit, const Buffer& buffer, Access access,
+                          const std::function<void(const Held&)>& visit) {
+  constexpr std::int64_t kFloat = sizeof(float);
+  io::aio::Pool pool(1, kVisited * kFloat);
+  const std::span<std::byte> bytes = pool.take();
+  auto* values = reinterpret_cast<float*>(bytes.data());
+  for (std::int64_t begin = buffer.elements.begin; begin < buffer.elements.end; begin += kVisited) {
+    const Range piece{begin, std::min(begin + kVisited, buffer.elements.end)};
+    const std::span<std::byte> used =
+        bytes.first(static_cast<std::size_t>(round_up(piece.size() * kFloat, io::aio::kAlignment)));
+    const std::int64_t offset = buffer.offset + (piece.begin - buffer.elements.begin) * kFloat;
+    if (access != Access::write) transfers_->wait(transfers_->read(*swap_, offset, used));
+    for_each_run(unit, buffer.part, piece, seat_.share, [&](const Run& run) {
+      visit({run.flat,
+             {values + (run.in_part - piece.begin), static_cast<std::size_t>(run.flat.size())},
+             buffer.part});
+    });
+    if (access != Access::read) transfers_->wait(transfers_->write(*swap_, offset, used));
+  }
+  pool.give_back(bytes);
+}
+
+void Store::initialise(std::uint64_t seed, std::int64_t tensor_rank, std::int64_t tensor) {
+  for (const UnitState& unit : units_)
+    visit(unit, Purpose::masters, 0, Access::write, [&](const Held& held) {
+      nn::initialise(*unit.unit, tensor, tensor_rank, seed, held.flat, held.values);
+    });
 }
 
 }  // namespace trireme::state

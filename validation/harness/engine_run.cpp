@@ -27,33 +27,49 @@ float offset_of(std::int64_t element, const std::string& name) {
   return 0.2f * static_cast<float>((element * 7 + static_cast<std::int64_t>(name.size())) % 5 - 2);
 }
 
-/// Calls visit(logical element, local element) for what a tensor rank holds of a parameter.
+/// Where a value lies: part of the unit, element of its flat buffer.
+struct Where {
+  program::Part part = program::Part::body;
+  std::int64_t flat = 0;
+};
+
+/// Calls visit(unit, parameter, logical element, value, Where) for every element of this state
+/// that the rank holds of logical tensors; `tensor_rank` says whose part it is taken for.
 template <class Visit>
-void for_shard(const nn::Parameter& parameter, std::int64_t tensor, std::int64_t rank,
-               const Visit& visit) {
-  const bool matrix = parameter.shape.rank() == 2;
-  Range rows{0, parameter.shape[0]};
-  Range columns{0, matrix ? parameter.shape[1] : 1};
-  const std::int64_t width = columns.size();
-  if (parameter.split_dim >= 0)
-    (parameter.split_dim == 0 ? rows : columns) = nn::local_range(parameter, tensor, rank);
-  const std::int64_t local_width = columns.size();
-  for (std::int64_t r = rows.begin; r < rows.end; ++r)
-    for (std::int64_t c = columns.begin; c < columns.end; ++c)
-      visit(r * width + c, (r - rows.begin) * local_width + c - columns.begin);
+void for_each_value(state::Store& store, const engine::Place& seat, std::int64_t tensor_rank,
+                    const StateName& name, state::Store::Access access, const Visit& visit) {
+  for (const state::UnitState& unit : store.units())
+    store.visit(unit, name.purpose, name.number, access, [&](const state::Held& held) {
+      for (std::size_t p = 0; p < unit.unit->parameters.size(); ++p) {
+        const nn::PlacedParameter& placed = unit.unit->parameters[p];
+        const nn::Parameter& parameter = placed.parameter;
+        const bool matrix = parameter.shape.rank() == 2;
+        const std::int64_t width = matrix ? parameter.shape[1] : 1;
+        const Range mine = nn::local_range(parameter, seat.grid.tensor(), tensor_rank);
+        const bool by_rows = parameter.split_dim == 0;
+        const std::int64_t row = by_rows ? mine.begin : 0;
+        const std::int64_t column = parameter.split_dim == 1 ? mine.begin : 0;
+        for (const nn::Rectangle& part :
+             nn::rectangles(placed, held.flat, by_rows ? mine.size() : placed.local[0])) {
+          float* value = held.values.data() + (part.flat - held.flat.begin);
+          std::int64_t flat = part.flat;
+          for (std::int64_t r = part.rows.begin; r < part.rows.end; ++r)
+            for (std::int64_t c = part.columns.begin; c < part.columns.end; ++c)
+              visit(unit, p, (row + r) * width + column + c, *value++, Where{held.part, flat++});
+        }
+      }
+    });
 }
 
 void scramble(state::Store& store, const engine::Place& place) {
-  for (state::UnitState& unit : store.units())
-    for (const nn::PlacedParameter& placed : unit.unit->parameters) {
-      if (placed.parameter.shape.rank() != 1) continue;
-      const std::string name = nn::logical_name(*unit.unit, placed.parameter);
-      for_shard(placed.parameter, place.grid.tensor(), place.at.tensor,
-                [&](std::int64_t logical, std::int64_t local) {
-                  unit.masters[at(placed.offset + local)] += offset_of(logical, name);
-                });
-    }
-  store.refresh_weights();
+  for_each_value(store, place, place.at.tensor, {program::Purpose::masters, 0},
+                 state::Store::Access::update,
+                 [&](const state::UnitState& unit, std::size_t p, std::int64_t logical,
+                     float& value, const Where&) {
+                   const nn::Parameter& parameter = unit.unit->parameters[p].parameter;
+                   if (parameter.shape.rank() == 1)
+                     value += offset_of(logical, nn::logical_name(*unit.unit, parameter));
+                 });
 }
 
 /// A rank that failed must not leave the others waiting for ever.
@@ -100,8 +116,9 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
       faults_(faults),
       setup_(deck),
       place_{setup_.grid, setup_.grid.coordinates(world.rank())},
-      store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options.moments,
-             place_.at.pipeline, {&setup_.training, &setup_.evaluation}),
+      store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options,
+             state::seat_of(setup_.model, place_.at),
+             {&setup_.training, &setup_.evaluation, &setup_.refresh}),
       communicators_(world, setup_.grid, comm_options()),
       control_(deck),
       training_(
@@ -112,10 +129,13 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
           },
           options),
       evaluation_(setup_.model, setup_.evaluation, store_, communicators_, place_,
-                  setup_.deck.optimizer, load(), nullptr) {
+                  setup_.deck.optimizer, load(), nullptr),
+      refresh_(setup_.model, setup_.refresh, store_, communicators_, place_, setup_.deck.optimizer,
+               nullptr, nullptr) {
   communicators_.attach(&store_.arena());
   store_.initialise(deck.run.seed, place_.at.tensor, setup_.grid.tensor());
   scramble(store_, place_);
+  refresh_.run({});
 }
 
 engine::LoadBatch EngineRun::load() {
@@ -163,56 +183,72 @@ double EngineRun::evaluate() {
 
 StepOutcome EngineRun::outcome() {
   const GatherOptions options{.equal_replicas = !faults_.program && !faults_.swap_shards,
-                              .swap_shards = faults_.swap_shards};
-  StepOutcome made = gather_whole(
-      world_, setup_.model, place_, store_,
-      [](const state::UnitState& unit) { return unit.gradients; }, options);
+                              .swap_shards = faults_.swap_shards,
+                              .own_shares = setup_.deck.parallel.zero.stage == 1};
+  StepOutcome made =
+      gather_whole(world_, setup_.model, place_, store_, {program::Purpose::gradients, 0}, options);
   made.loss = loss_;
   return made;
 }
 
 StepOutcome EngineRun::masters() {
-  return gather_whole(world_, setup_.model, place_, store_,
-                      [](const state::UnitState& unit) { return unit.masters; });
+  return gather_whole(world_, setup_.model, place_, store_, {program::Purpose::masters, 0});
+}
+
+void poison(state::Store& store, const state::UnitState& unit) {
+  store.visit(unit, program::Purpose::masters, 0, state::Store::Access::update,
+              [](const state::Held& held) {
+                if (held.flat.begin == 0) held.values[0] = std::numeric_limits<float>::quiet_NaN();
+              });
 }
 
 StepOutcome gather_whole(const comm::World& world, const models::Model& model,
-                         const engine::Place& place, state::Store& store, const UnitValues& values,
+                         const engine::Place& place, state::Store& store, const StateName& name,
                          const GatherOptions& options) {
   StepOutcome made;
-  std::int64_t shard = place.at.tensor;
-  if (options.swap_shards && shard < 2) shard = 1 - shard;
+  std::vector<std::size_t> first;  // by unit: its first tensor
   for (std::size_t u = 0; u < model.units.size(); ++u) {
-    const nn::Unit& unit = model.units[u];
-    const state::UnitState* mine = nullptr;
-    for (const state::UnitState& state : store.units())
-      if (state.index == static_cast<std::int32_t>(u)) mine = &state;
-    for (std::size_t p = 0; p < unit.parameters.size(); ++p) {
-      const nn::PlacedParameter& placed = unit.parameters[p];
-      const nn::Parameter& parameter = placed.parameter;
-      const auto visit_mine = [&](const auto& visit) {
-        for_shard(
-            parameter, place.grid.tensor(), shard, [&](std::int64_t logical, std::int64_t local) {
-              visit(at(logical), static_cast<double>(values(*mine)[at(placed.offset + local)]));
-            });
-      };
-      std::vector<double> part(at(parameter.shape.elements()));
-      const bool speaks = mine && mine->primary && place.at.data == 0 &&
-                          (parameter.split_dim >= 0 || place.at.tensor == 0);
-      if (speaks) visit_mine([&](std::size_t i, double value) { part[i] = value; });
-      std::vector<double> whole(part.size());
-      MPI_Allreduce(part.data(), whole.data(), narrow<int>(parameter.shape.elements()), MPI_DOUBLE,
-                    MPI_SUM, world.comm());
-      const std::string name = nn::logical_name(unit, parameter);
-      if (mine && options.equal_replicas)
-        visit_mine([&](std::size_t i, double value) {
-          check(value == whole[i] || std::isnan(value), Exit::kUnexpected,
-                "replicas of {} disagree at {}: {} and {}", name, i, value, whole[i]);
-        });
-      made.tensors.push_back({name, static_cast<int>(u), static_cast<int>(p), parameter.shape});
-      made.gradients.push_back(std::move(whole));
+    first.push_back(made.tensors.size());
+    for (std::size_t p = 0; p < model.units[u].parameters.size(); ++p) {
+      const nn::Parameter& parameter = model.units[u].parameters[p].parameter;
+      made.tensors.push_back({nn::logical_name(model.units[u], parameter), static_cast<int>(u),
+                              static_cast<int>(p), parameter.shape});
+      made.gradients.emplace_back(at(parameter.shape.elements()));
     }
   }
+  std::int64_t shard = place.at.tensor;
+  if (options.swap_shards && shard < 2) shard = 1 - shard;
+  const auto visit_mine = [&](const auto& visit) {
+    for_each_value(store, place, shard, name, state::Store::Access::read,
+                   [&](const state::UnitState& unit, std::size_t p, std::int64_t logical,
+                       float value, const Where& where) {
+                     const bool own = where.flat / std::max<std::int64_t>(unit.unit->chunk, 1) %
+                                          unit.unit->ranks ==
+                                      store.seat().share;
+                     const bool whole = where.part == program::Part::body;
+                     if (options.own_shares && whole && !own) return;
+                     const bool share = !whole || (options.own_shares && unit.unit->ranks > 1);
+                     visit(unit, first[at(unit.index)] + p, at(logical), static_cast<double>(value),
+                           where.part == program::Part::tail ? false : share);
+                   });
+  };
+  visit_mine([&](const state::UnitState& unit, std::size_t tensor, std::size_t i, double value,
+                 bool share) {
+    const nn::Parameter& parameter =
+        unit.unit->parameters[at(made.tensors[tensor].index)].parameter;
+    const bool mine = share ? store.seat().replica == 0 : place.at.data == 0;
+    if (unit.primary && mine && (parameter.split_dim >= 0 || place.at.tensor == 0))
+      made.gradients[tensor][i] = value;
+  });
+  for (std::vector<double>& whole : made.gradients)
+    MPI_Allreduce(MPI_IN_PLACE, whole.data(), narrow<int>(static_cast<std::int64_t>(whole.size())),
+                  MPI_DOUBLE, MPI_SUM, world.comm());
+  if (!options.equal_replicas) return made;
+  visit_mine([&](const state::UnitState&, std::size_t tensor, std::size_t i, double value, bool) {
+    const double whole = made.gradients[tensor][i];
+    check(value == whole || std::isnan(value), Exit::kUnexpected,
+          "replicas of {} disagree at {}: {} and {}", made.tensors[tensor].name, i, value, whole);
+  });
   return made;
 }
 

@@ -34,20 +34,28 @@ struct EngineFaults {
   bool swap_shards = false;        ///< tensor ranks 0 and 1 hand in each other's gradients
 };
 
-/// A flat buffer of a unit: gradients, masters, a moment.
-using UnitValues = std::function<std::span<const float>(const state::UnitState&)>;
+/// Which state of the units: gradients, masters, a moment.
+struct StateName {
+  program::Purpose purpose = program::Purpose::masters;
+  std::int32_t number = 0;
+};
 struct GatherOptions {
   /// Replicas (data axis, tied stages, undivided parameters) must be equal to the bit, an Error
   /// otherwise.
   bool equal_replicas = true;
   /// Fault: tensor ranks 0 and 1 hand in each other's shards.
   bool swap_shards = false;
+  /// Of whole buffers only the rank's own share counts: ZeRO stage 1's gradients after their sum.
+  bool own_shares = false;
 };
 /// Whole logical tensors in StepOutcome::gradients, on all ranks, from those that hold them;
 /// collective. Only for small models.
 StepOutcome gather_whole(const comm::World& world, const models::Model& model,
-                         const engine::Place& place, state::Store& store, const UnitValues& values,
+                         const engine::Place& place, state::Store& store, const StateName& name,
                          const GatherOptions& options = {});
+
+/// Makes the first master of a unit NaN.
+void poison(state::Store& store, const state::UnitState& unit);
 
 class EngineRun {
  public:
@@ -60,6 +68,8 @@ class EngineRun {
   StepOutcome outcome();
   /// The same for the masters.
   StepOutcome masters();
+  /// Weights from the masters, after a test changed those.
+  void refresh() { refresh_.run({}); }
   /// Forward only, on the tokens of the step to come: the summed loss.
   double evaluate();
 
@@ -83,6 +93,7 @@ class EngineRun {
   optim::StepControl control_;
   engine::Executor training_;
   engine::Executor evaluation_;
+  engine::Executor refresh_;
   std::int64_t step_ = 0;
   double loss_ = 0;
 };

@@ -217,7 +217,7 @@ void LocalRun::Impl::collective(int block, const nn::Step& step) {
 /// What the engine does once a step: partial gradients are added up over the tensor group.
 void LocalRun::Impl::sum_tails() {
   for (std::size_t u = 0; u < model.units.size(); ++u)
-    for (auto i = at(model.units[u].tail_begin); i < at(model.units[u].elements); ++i) {
+    for (auto i = at(model.units[u].partial.begin); i < at(model.units[u].partial.end); ++i) {
       float sum = memory.ranks[0].units[u].gradients[i];
       for (std::size_t r = 1; r < memory.ranks.size(); ++r)
         sum += memory.ranks[r].units[u].gradients[i];

@@ -139,6 +139,8 @@ models::Model toy_model(const ToyShape& shape) {
   const Toy toy(shape);
   models::Model model;
   model.placement = toy.placement;
+  model.placement.sharding = shape.sharding;
+  std::int64_t whole_left = shape.sharding.whole_in_total;
   model.hidden = shape.hidden;
   const auto add = [&](std::string name, std::shared_ptr<const nn::BlockPlan> plan) {
     models::Block block;
@@ -151,8 +153,8 @@ models::Model toy_model(const ToyShape& shape) {
         continue;
       }
       block.units.push_back(static_cast<int>(model.units.size()));
-      model.units.push_back(
-          nn::make_unit(tied ? "tied" : block.name, plan->units[u], shape.tensor));
+      model.units.push_back(nn::make_unit(tied ? "tied" : block.name, plan->units[u], shape.tensor,
+                                          shape.sharding, whole_left));
       model.units.back().tied = tied;
     }
     block.plan = std::move(plan);

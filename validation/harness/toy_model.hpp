@@ -15,6 +15,7 @@ struct ToyShape {
   std::int64_t sequence = 16;
   std::int64_t hidden = 8;
   DType compute = DType::f32;
+  nn::Sharding sharding;
 };
 
 models::Model toy_model(const ToyShape& shape);

@@ -34,8 +34,10 @@ EngineFaults without_sums_over(program::Group group) {
     for (program::StageProgram& stage : compiled.stages)
       for (program::Instruction& instruction : stage.instructions)
         if (instruction.lane == program::Lane::comm && instruction.unit >= 0 &&
-            instruction.group == group)
+            instruction.group == group) {
           instruction.bytes = 0;
+          instruction.elements = {};
+        }
   };
   return faults;
 }
@@ -89,12 +91,15 @@ comm::GroupKind group_of(const program::Instruction& instruction) {
     case program::Group::data: return comm::GroupKind::data;
     case program::Group::tied: return comm::GroupKind::tied;
     case program::Group::world: return comm::GroupKind::world;
+    case program::Group::shard: return comm::GroupKind::shard;
+    case program::Group::replica: return comm::GroupKind::replica;
     case program::Group::none: break;
   }
   return comm::GroupKind::pipeline;
 }
 
-constexpr comm::GroupKind kEveryGroup[] = {comm::GroupKind::tensor, comm::GroupKind::data,
+constexpr comm::GroupKind kEveryGroup[] = {comm::GroupKind::tensor,   comm::GroupKind::data,
+                                           comm::GroupKind::shard,    comm::GroupKind::replica,
                                            comm::GroupKind::pipeline, comm::GroupKind::tied,
                                            comm::GroupKind::world};
 

@@ -41,13 +41,12 @@ class ResumeLaw : public testing::Test {
     Finished made;
     made.outcome = trainer.run();
     const engine::Place place{setup.grid, setup.grid.coordinates(world.rank())};
-    const auto whole = [&](const UnitValues& values) {
-      return gather_whole(world, setup.model, place, trainer.store(), values);
+    const auto whole = [&](program::Purpose purpose, std::int32_t number) {
+      return gather_whole(world, setup.model, place, trainer.store(), {purpose, number});
     };
-    made.masters = whole([](const state::UnitState& unit) { return unit.masters; });
-    for (int m = 0; m < setup.options.moments; ++m)
-      made.moments.push_back(whole(
-          [m](const state::UnitState& unit) { return unit.moments[static_cast<std::size_t>(m)]; }));
+    made.masters = whole(program::Purpose::masters, 0);
+    for (std::int32_t m = 0; m < setup.options.moments; ++m)
+      made.moments.push_back(whole(program::Purpose::moments, m));
     if (world.rank() == 0) made.steps = io::read_log(options.run_folder / io::kLogName).steps;
     world.barrier();
     return made;
@@ -62,8 +61,8 @@ class ResumeLaw : public testing::Test {
                        const std::function<void(checkpoint::RunState&)>& change) {
     const engine::Setup setup(deck);
     const engine::Place place{setup.grid, setup.grid.coordinates(world.rank())};
-    state::Store store(world, setup.model, setup.layout, setup.resident, setup.options.moments,
-                       place.at.pipeline, {&setup.training});
+    state::Store store(world, setup.model, setup.layout, setup.resident, setup.options,
+                       state::seat_of(setup.model, place.at), {&setup.training, &setup.refresh});
     const auto names = optim::state_names(deck.optimizer);
     checkpoint::load(world, setup.grid, setup.model, from, names, store);
     checkpoint::RunState state = checkpoint::read_state(world, from);

@@ -98,7 +98,7 @@ std::string picture(const RunReport& report, const std::vector<const Memory*>& e
   std::int64_t largest = 1;
   for (auto& [rank, total] : totals) {
     const auto r = static_cast<std::size_t>(rank);
-    if (tier == "host" && r < report.resident.size()) total.resident = report.resident[r];
+    if (tier == "device" && r < report.resident.size()) total.resident = report.resident[r];
     largest = std::max({largest, total.planned, total.used, total.resident});
   }
   Svg svg(kRow * static_cast<double>(ranks.size()), "Memory by rank and purpose: " + tier);
@@ -175,7 +175,7 @@ std::string table(const RunReport& report) {
     if (ranks.empty()) return;
     Sum sum;
     for (const std::int64_t one : ranks) sum.add(0, one);
-    table.row({"whole process, by the system, " + when, "host", "", bytes(sum.used_max), "",
+    table.row({"whole process, by the system, " + when, "memory", "", bytes(sum.used_max), "",
                bytes(sum.used)});
   };
   process("before the arena", report.resident_base);

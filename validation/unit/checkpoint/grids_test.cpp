@@ -71,8 +71,9 @@ TEST(Grids, PlantedSwapOfTwoElementsIsSeen) {
   SampleState state(world, tiny_gpt(), {world.size(), 1, 1});
   state.fill();
   EXPECT_EQ(state.wrong(), 0);
-  const auto masters = state.store().units()[0].masters;
-  std::swap(masters[0], masters[1]);
+  state.store().visit(state.store().units()[0], program::Purpose::masters, 0,
+                      state::Store::Access::update,
+                      [](const state::Held& held) { std::swap(held.values[0], held.values[1]); });
   EXPECT_EQ(state.wrong(), 2);
 }
 

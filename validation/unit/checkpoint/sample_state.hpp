@@ -16,17 +16,18 @@ inline constexpr std::array<std::string_view, 2> kMoments{"exp_avg", "exp_avg_sq
 class SampleState {
  public:
   SampleState(const comm::World& world, const deck::ModelConfig& config, comm::ProcessGrid grid,
-              std::span<const std::string_view> moments = kMoments)
+              std::span<const std::string_view> moments = kMoments,
+              const deck::ZeroConfig& zero = {})
       : world_(world),
         grid_(grid),
         moments_(moments),
-        model_(models::build_language_model(config, tiny_placement(grid.tensor()))),
-        options_(options_of(grid, moments)),
+        model_(models::build_language_model(config, placement_of(grid, zero))),
+        options_(options_of(grid, moments, zero)),
         layout_(program::make_layout(model_, options_)),
         resident_(model_, layout_, options_),
         compiled_(program::compile(model_, layout_, options_, resident_)),
-        store_(world, model_, layout_, resident_, options_.moments,
-               grid.coordinates(world.rank()).pipeline, {&compiled_}) {}
+        store_(world, model_, layout_, resident_, options_,
+               state::seat_of(model_, grid.coordinates(world.rank())), {&compiled_}) {}
 
   /// Every element gets the value that its tensor and logical position have.
   void fill() {
@@ -69,12 +70,23 @@ class SampleState {
     return static_cast<float>(tensor * 4096 + static_cast<std::size_t>(position)) + 0.25f;
   }
 
+  static nn::Placement placement_of(const comm::ProcessGrid& grid, const deck::ZeroConfig& zero) {
+    nn::Placement placement = tiny_placement(grid.tensor());
+    if (zero.stage > 0) placement.sharding.ranks = grid.shard();
+    placement.sharding.cyclic = zero.cyclic;
+    placement.sharding.alignment = 2048;
+    if (zero.stage == 3) placement.sharding.whole_up_to = placement.sharding.whole_in_total = 64;
+    return placement;
+  }
+
   static program::Options options_of(const comm::ProcessGrid& grid,
-                                     std::span<const std::string_view> moments) {
+                                     std::span<const std::string_view> moments,
+                                     const deck::ZeroConfig& zero) {
     program::Options options;
     options.shape.stages = grid.pipeline();
     options.shape.micro_batches = 2;
     options.data = grid.data();
+    options.zero = zero;
     options.moments = static_cast<int>(moments.size());
     return options;
   }
@@ -82,33 +94,43 @@ class SampleState {
   /// Calls `visit(tensor, logical position, element)`, by other arithmetic than the code tested.
   template <class Visit>
   void each(const Visit& visit) {
-    const std::int64_t tensor_rank = grid_.coordinates(world_.rank()).tensor;
-    for (state::UnitState& unit : store_.units()) {
-      std::size_t tensor = 0;
+    for (const state::UnitState& unit : store_.units()) {
+      std::size_t first = 0;
       for (int u = 0; u < unit.index; ++u)
-        tensor +=
+        first +=
             model_.units[static_cast<std::size_t>(u)].parameters.size() * (1 + moments_.size());
-      for (const nn::PlacedParameter& placed : unit.unit->parameters)
-        for (std::size_t part = 0; part <= moments_.size(); ++part, ++tensor)
-          each_element(placed, tensor_rank,
-                       (part == 0 ? unit.masters : unit.moments[part - 1]).data() + placed.offset,
-                       [&](std::int64_t position, float& e) { visit(tensor, position, e); });
+      for (std::size_t part = 0; part <= moments_.size(); ++part)
+        store_.visit(unit, part == 0 ? program::Purpose::masters : program::Purpose::moments,
+                     part == 0 ? 0 : static_cast<std::int32_t>(part) - 1,
+                     state::Store::Access::update, [&](const state::Held& held) {
+                       for (std::size_t i = 0; i < held.values.size(); ++i)
+                         each_element(unit, held.flat.begin + static_cast<std::int64_t>(i),
+                                      [&](std::size_t p, std::int64_t position) {
+                                        visit(first + p * (1 + moments_.size()) + part, position,
+                                              held.values[i]);
+                                      });
+                     });
     }
   }
 
+  /// Calls `visit(parameter, logical position)` when a parameter has this element of the flat
+  /// buffer.
   template <class Visit>
-  void each_element(const nn::PlacedParameter& placed, std::int64_t tensor_rank, float* data,
-                    const Visit& visit) {
-    const Shape& whole = placed.parameter.shape;
-    const std::int64_t columns = whole.rank() == 2 ? whole[1] : 1;
-    const std::int64_t local_columns = whole.rank() == 2 ? placed.local[1] : 1;
-    const int split = placed.parameter.split_dim;
-    for (std::int64_t r = 0; r < placed.local[0]; ++r)
-      for (std::int64_t c = 0; c < local_columns; ++c) {
-        const std::int64_t row = r + (split == 0 ? tensor_rank * placed.local[0] : 0);
-        const std::int64_t column = c + (split == 1 ? tensor_rank * local_columns : 0);
-        if (row < whole[0]) visit(row * columns + column, data[r * local_columns + c]);
-      }
+  void each_element(const state::UnitState& unit, std::int64_t flat, const Visit& visit) {
+    const std::int64_t tensor_rank = grid_.coordinates(world_.rank()).tensor;
+    for (std::size_t p = 0; p < unit.unit->parameters.size(); ++p) {
+      const nn::PlacedParameter& placed = unit.unit->parameters[p];
+      if (flat < placed.offset || flat >= placed.offset + placed.elements()) continue;
+      const Shape& whole = placed.parameter.shape;
+      const std::int64_t columns = whole.rank() == 2 ? whole[1] : 1;
+      const std::int64_t local_columns = whole.rank() == 2 ? placed.local[1] : 1;
+      const int split = placed.parameter.split_dim;
+      const std::int64_t row =
+          (flat - placed.offset) / local_columns + (split == 0 ? tensor_rank * placed.local[0] : 0);
+      const std::int64_t column =
+          (flat - placed.offset) % local_columns + (split == 1 ? tensor_rank * local_columns : 0);
+      if (row < whole[0]) visit(p, row * columns + column);
+    }
   }
 
   const comm::World& world_;

@@ -106,7 +106,7 @@ TEST(Executor, SearchNamesTheBlockWhereNumbersBreak) {
     EngineRun run(world, two_micro_batches());
     run.step();
     for (state::UnitState& unit : run.store().units())
-      if (unit.unit->name == name) unit.masters[0] = std::numeric_limits<float>::quiet_NaN();
+      if (unit.unit->name == name) poison(run.store(), unit);
     run.executor().search_nonfinite();
     const std::string text = error_of_step(run, Exit::kNumbers);
     EXPECT_NE(text.find(name), std::string::npos) << text;

@@ -59,11 +59,12 @@ TEST(UsedMemory, IsThePlannedMemory) {
     const engine::Setup& setup = run.setup();
     const auto stage = run.place().at.pipeline;
     const engine::HighWater& most = run.executor().high_water();
-    const std::int64_t arena = setup.training.memory.arena_bytes[static_cast<std::size_t>(stage)];
+    const std::int64_t arena = setup.training.memory.at(stage, program::Tier::device);
     EXPECT_EQ(most.end, arena);
     EXPECT_EQ(std::accumulate(most.bytes.begin(), most.bytes.end(), std::int64_t{0}), most.total);
     EXPECT_GE(most.total, alive_by_times(setup.training, run.executor()));
-    EXPECT_LE(most.total, arena - setup.resident.bytes(stage));  // buffers in use are apart
+    EXPECT_LE(most.total, arena - setup.resident.bytes(
+                                      stage, program::Tier::device));  // buffers in use are apart
 
     std::array<std::int64_t, program::kPurposes> state{};
     for (const program::Buffer& buffer : setup.resident.buffers())
@@ -82,9 +83,10 @@ TEST(UsedMemory, OfStateThatLostItsPagesIsNothing) {
   auto before = run.store().state_in_memory();
   ASSERT_GT(at(before, Purpose::moments), 0);
   const int forget = world.node_size() == 1 ? MADV_DONTNEED : MADV_REMOVE;  // of a shared file
-  for (const state::UnitState& unit : run.store().units())
-    for (const std::span<float> moment : unit.moments)
-      ASSERT_EQ(madvise(moment.data(), moment.size_bytes(), forget), 0);
+  for (const program::Buffer& buffer : run.setup().resident.buffers()) {
+    if (buffer.purpose != Purpose::moments) continue;
+    ASSERT_EQ(madvise(run.store().at(buffer), static_cast<std::size_t>(buffer.bytes), forget), 0);
+  }
   auto after = run.store().state_in_memory();
   EXPECT_EQ(at(after, Purpose::moments), 0);
   EXPECT_EQ(at(after, Purpose::gradients), at(before, Purpose::gradients));
@@ -136,7 +138,7 @@ program::Compiled four_buffers() {
   instruction({}, {0});
   instruction({0}, {1});
   instruction({1}, {2});
-  made.memory.arena_bytes = {8192};
+  made.memory.bytes = {{8192, 0, 0}};
   return made;
 }
 
@@ -150,7 +152,7 @@ TEST(LiveMemory, CountsWhatInstructionsUse) {
       live.finish(i);
     }
   }
-  engine::HighWater most = live.most();
+  engine::HighWater most = live.most(program::Tier::device);
   EXPECT_EQ(most.total, 1100);
   EXPECT_EQ(at(most.bytes, Purpose::activations), 1000);
   EXPECT_EQ(at(most.bytes, Purpose::activation_gradients), 100);
@@ -164,8 +166,8 @@ TEST(LiveMemory, OfAnInstructionWithoutEffectIsNothing) {
   engine::LiveMemory live(compiled, 0);
   live.begin();
   for (std::size_t i = 0; i < 3; ++i) live.finish(i);
-  EXPECT_EQ(live.most().total, 0);
-  EXPECT_EQ(live.most().end, 0);
+  EXPECT_EQ(live.most(program::Tier::device).total, 0);
+  EXPECT_EQ(live.most(program::Tier::device).end, 0);
 }
 
 TEST(LiveMemory, ABufferThatIsNeverGivenBackIsSeen) {
@@ -173,8 +175,9 @@ TEST(LiveMemory, ABufferThatIsNeverGivenBackIsSeen) {
   engine::LiveMemory live(compiled, 0);
   live.begin();
   for (std::size_t i = 0; i < 3; ++i) live.start(i);  // the fault
-  EXPECT_EQ(live.most().total, 1600);
-  EXPECT_GT(live.most().total, live.most().end);  // more in use than there is room for
+  EXPECT_EQ(live.most(program::Tier::device).total, 1600);
+  EXPECT_GT(live.most(program::Tier::device).total,
+            live.most(program::Tier::device).end);  // more in use than there is room for
 }
 
 }  // namespace

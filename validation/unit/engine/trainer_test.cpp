@@ -1,6 +1,7 @@
 // The trainer on one rank: how runs end.
 
 #include "lib/engine/trainer.hpp"
+#include "validation/harness/engine_run.hpp"
 #include "validation/harness/token_deck.hpp"
 
 #include <gtest/gtest.h>
@@ -60,7 +61,7 @@ TEST_F(TrainerTest, NonfiniteWeightsEndTheRunAndNameTheBlock) {
   const engine::Setup setup(decks.deck(1, R"(, "parallel": {})"));
   engine::Trainer trainer(world, *runtime, setup, options("poisoned"));
   for (state::UnitState& unit : trainer.store().units())
-    if (unit.unit->name == "layers.1") unit.masters[0] = std::numeric_limits<float>::quiet_NaN();
+    if (unit.unit->name == "layers.1") poison(trainer.store(), unit);
   try {
     trainer.run();
     FAIL() << "a run with NaN weights went on";

@@ -208,7 +208,7 @@ TEST(ExactSum, HugeCountsOfHugeValuesCarry) {
 TEST(ExactSum, WhatIsNotFiniteStaysSo) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  for (const float bad : {kInfinity, -kInfinity, kNan})
+  for (const float bad : {kInfinity, -kInfinity, kNan, -kNan})
     for (const std::size_t place : {std::size_t{0}, std::size_t{300}, std::size_t{99'999}}) {
       Floats x = random_floats(100'000, 6, true);
       x[place] = bad;

@@ -51,8 +51,9 @@ TEST(Build, UnitsAreAlignedAndWithoutOverlap) {
       for (const nn::PlacedParameter& placed : unit.parameters) {
         EXPECT_TRUE(names.insert(logical_name(unit, placed.parameter)).second);
         taken.push_back({placed.offset, placed.offset + placed.elements()});
-        EXPECT_EQ(placed.offset >= unit.tail_begin, placed.parameter.partial_gradient)
-            << placed.parameter.name;
+        const bool partial =
+            placed.offset >= unit.partial.begin && placed.offset < unit.partial.end;
+        EXPECT_EQ(partial, placed.parameter.partial_gradient) << placed.parameter.name;
         const bool aligned = placed.offset % nn::kParameterAlignment == 0;
         EXPECT_TRUE(aligned || placed.parameter.follows_previous) << placed.parameter.name;
       }

@@ -93,7 +93,7 @@ TEST(Compile, RecomputeTradesMemoryForSegmentsAndRepeatsNoTransfer) {
   const Compiled keep = compile_case(make(toy, options));
   options.recompute = true;
   const Compiled drop = compile_case(make(toy, options));
-  EXPECT_LT(drop.memory.arena_bytes[0], keep.memory.arena_bytes[0]);
+  EXPECT_LT(drop.memory.at(0, Tier::device), keep.memory.at(0, Tier::device));
   EXPECT_EQ(count(drop, Kind::send), count(keep, Kind::send));
   // The toy layer's backward needs what its norm made: one segment a layer and micro-batch, no
   // collective.

@@ -14,6 +14,36 @@ struct Case {
   Layout layout;
 };
 
+/// Random stage, tiers and budgets; sizes of the order of a toy unit.
+template <class Pick>
+deck::ZeroConfig random_zero(const Pick& pick) {
+  deck::ZeroConfig zero;
+  zero.stage = pick(0, 3);
+  zero.cyclic = pick(0, 1) == 1;
+  zero.reduce_per = zero.stage >= 2 && pick(0, 2) > 0 ? deck::Per::micro_batch : deck::Per::step;
+  zero.gather_per = pick(0, 1) == 1 ? deck::Per::step : deck::Per::micro_batch;
+  zero.overlap_comm = pick(0, 3) > 0;
+  zero.reduce_scatter = pick(0, 3) > 0;
+  zero.allgather_partitions = pick(0, 3) > 0;
+  const auto size = [&] { return pick(0, 2) == 0 ? std::int64_t{1} << 40 : 256 * pick(1, 40); };
+  zero.reduce_bucket_size = size();
+  zero.allgather_bucket_size = size();
+  zero.sub_group_size = size();
+  zero.prefetch_bucket_size = size();
+  zero.max_live_parameters = size();
+  zero.max_reuse_distance = size();
+  const auto tier = [&] { return static_cast<deck::Tier>(pick(0, 2)); };
+  zero.offload_optimizer.tier = tier();
+  zero.offload_optimizer.buffer_count = pick(1, 4);
+  zero.offload_optimizer.pipeline_read = pick(0, 1) == 1;
+  zero.offload_optimizer.pipeline_write = pick(0, 1) == 1;
+  zero.offload_optimizer.ratio = pick(0, 2) == 0 ? 0.5 : 1;
+  zero.offload_param.tier = tier();
+  zero.offload_param.buffer_size = size();
+  zero.offload_param.max_in_cpu = size();
+  return zero;
+}
+
 inline Case random_case(std::uint32_t seed) {
   std::mt19937 random(seed);
   const auto pick = [&](int low, int high) {
@@ -42,6 +72,12 @@ inline Case random_case(std::uint32_t seed) {
   toy.sequence_parallel = pick(0, 1) == 1;
   toy.tied = pick(0, 1) == 1;
   toy.compute = pick(0, 1) == 1 ? DType::bf16 : DType::f32;
+  options.zero = random_zero(pick);
+  if (options.zero.stage > 0) toy.sharding.ranks = options.data;
+  toy.sharding.cyclic = options.zero.cyclic;
+  toy.sharding.alignment = 256;
+  toy.sharding.whole_up_to = pick(0, 1) * 64;
+  toy.sharding.whole_in_total = 1 << 20;
   Case made{validation::toy_model(toy), options, {}};
   made.layout = make_layout(made.model, made.options);
   return made;

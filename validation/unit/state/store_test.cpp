@@ -30,18 +30,14 @@ TEST(Store, BuffersOfUnitsAreApartAndInsideTheArena) {
     const auto* begin = static_cast<const std::byte*>(data);
     pieces.push_back({begin, begin + bytes});
   };
-  for (const state::UnitState& unit : run.store().units()) {
-    add(unit.weights.data, unit.weights.bytes());
-    for (const auto& floats :
-         {unit.masters, unit.gradients, unit.moments.at(0), unit.moments.at(1)})
-      add(floats.data(), static_cast<std::int64_t>(floats.size_bytes()));
-  }
+  for (const program::Buffer& buffer : run.setup().resident.buffers())
+    if (buffer.stage == 0) add(run.store().at(buffer), buffer.bytes);
   std::sort(pieces.begin(), pieces.end(),
             [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
   for (std::size_t i = 1; i < pieces.size(); ++i)
     EXPECT_LE(pieces[i - 1].end, pieces[i].begin) << i;
 
-  const std::int64_t arena = run.setup().training.memory.arena_bytes[0];
+  const std::int64_t arena = run.setup().training.memory.at(0, program::Tier::device);
   std::int64_t planned = 0;
   for (const state::MemoryRow& row : run.store().memory()) planned += row.planned;
   const std::byte* base = run.store().arena().base();
@@ -53,20 +49,33 @@ TEST(Store, BuffersOfUnitsAreApartAndInsideTheArena) {
 TEST(Store, WeightsAreTheMastersRounded) {
   const comm::World world;
   EngineRun run(world, bf16_deck());
+  state::Store& store = run.store();
+  const program::ResidentTable& resident = run.setup().resident;
   const auto differing = [&] {
     std::int64_t count = 0;
-    for (const state::UnitState& unit : run.store().units()) {
-      std::vector<float> stored(unit.masters.size());
-      kernels::copy(unit.weights, TensorView::of(stored.data(), unit.weights.shape));
-      for (std::size_t i = 0; i < stored.size(); ++i)
-        count += std::abs(stored[i] - unit.masters[i]) > std::abs(unit.masters[i]) / 256 ? 1 : 0;
+    for (const state::UnitState& unit : store.units()) {
+      const program::Buffer& weights =
+          resident.at(resident.homes(0, unit.index, program::Purpose::weights)[0]);
+      std::vector<float> stored(static_cast<std::size_t>(unit.unit->elements));
+      kernels::copy({store.at(weights), Shape{unit.unit->elements}, DType::bf16},
+                    TensorView::of(stored.data(), {unit.unit->elements}));
+      store.visit(unit, program::Purpose::masters, 0, state::Store::Access::read,
+                  [&](const state::Held& held) {
+                    for (std::size_t i = 0; i < held.values.size(); ++i) {
+                      const float master = held.values[i];
+                      const float weight = stored[static_cast<std::size_t>(held.flat.begin) + i];
+                      count += std::abs(weight - master) > std::abs(master) / 256 ? 1 : 0;
+                    }
+                  });
     }
     return count;
   };
   EXPECT_EQ(differing(), 0);
-  for (state::UnitState& unit : run.store().units()) unit.masters[0] += 1;
-  EXPECT_EQ(differing(), static_cast<std::int64_t>(run.store().units().size()));
-  run.store().refresh_weights();
+  for (const state::UnitState& unit : store.units())
+    store.visit(unit, program::Purpose::masters, 0, state::Store::Access::update,
+                [](const state::Held& held) { held.values[0] += 1; });
+  EXPECT_EQ(differing(), static_cast<std::int64_t>(store.units().size()));
+  run.refresh();
   EXPECT_EQ(differing(), 0);
   run.step();  // updates round too
   EXPECT_EQ(differing(), 0);

@@ -1,0 +1,67 @@
+#pragma once
+// The storage lane: loads of tokens and transfers between tiers, started in list order as soon as
+// their own waits are met. Transfers of a swap file run on the threads of its engine, all that are
+// in flight at once; copies between memory tiers and loads run here.
+
+#include "lib/engine/comm_lane.hpp"
+
+namespace trireme::engine {
+
+class StorageLane {
+ public:
+  /// Called with the position of a load instruction.
+  using Load = std::function<void(std::size_t index)>;
+
+  StorageLane(const program::Compiled& compiled, state::Store& store, const Place& place,
+              Completion& completion, const std::atomic<bool>& applied,
+              std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds,
+              Load load);
+
+  /// All transfers of one run. When another lane failed it returns early, but never before what is
+  /// in flight has left its memory alone.
+  void run(const Stopwatch& watch);
+
+ private:
+  /// Bytes that lie together in memory and, for a transfer, in the file.
+  struct Piece {
+    std::byte* from = nullptr;
+    std::byte* to = nullptr;
+    std::int64_t file_offset = -1;
+    std::int64_t bytes = 0;
+  };
+  struct Operation {
+    std::size_t index = 0;  // in the stage's list
+    program::Kind kind = program::Kind::load;
+    bool file_read = false;
+    bool file_write = false;
+    std::vector<Piece> pieces;
+  };
+  struct Transfer {
+    io::aio::Transfer ticket;
+    std::size_t owner = 0;  // index of its instruction
+  };
+
+  Operation resolve(const program::Compiled& compiled, state::Store& store,
+                    std::size_t index) const;
+  bool start_ready(const Stopwatch& watch);
+  void begin(const Operation& operation, const Stopwatch& watch);
+  bool has_room(const Operation& operation) const;
+  bool collect(const Stopwatch& watch);
+  void drain() noexcept;
+  void complete(std::size_t index, const Stopwatch& watch);
+
+  const std::vector<program::Instruction>& list_;
+  state::Store& store_;
+  Completion& completion_;
+  const std::atomic<bool>& applied_;
+  std::vector<Interval>& intervals_;
+  LiveMemory& live_memory_;
+  double delay_seconds_;
+  Load load_;
+  std::vector<Operation> operations_;
+  std::size_t next_ = 0;
+  std::vector<std::size_t> left_;  // by instruction: transfers in flight
+  std::vector<Transfer> in_flight_;
+};
+
+}  // namespace trireme::engine

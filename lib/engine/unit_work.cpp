@@ -1,0 +1,199 @@
+#include "lib/engine/unit_work.hpp"
+
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/elementwise/exact_sum.hpp"
+
+#include <algorithm>
+
+namespace trireme::engine {
+
+using program::Buffer;
+using program::Kind;
+using program::Part;
+using program::Purpose;
+
+namespace {
+
+Range common(Range a, Range b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
+
+std::span<float> floats(float* first, std::int64_t count) {
+  return {first, static_cast<std::size_t>(count)};
+}
+
+}  // namespace
+
+UnitWork::UnitWork(const program::Compiled& compiled, const program::Instruction& instruction,
+                   state::Store& store, const deck::OptimizerConfig& optimizer, DType compute,
+                   const comm::Coordinates& at)
+    : instruction_(instruction),
+      store_(store),
+      optimizer_(optimizer),
+      compute_(compute),
+      unit_(*store.unit(instruction.unit).unit),
+      primary_(store.unit(instruction.unit).primary) {
+  if (instruction.kind == Kind::clear) {
+    resolve_clear(compiled);
+  } else {
+    resolve_pieces(compiled, at);
+  }
+}
+
+/// Zeros between parameters: sums and norms run over them.
+void UnitWork::resolve_clear(const program::Compiled& compiled) {
+  const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(instruction_.writes[0])];
+  auto* values = reinterpret_cast<float*>(store_.at(buffer));
+  for (const Range& gap : unit_.gaps())
+    if (const Range inside = common(gap, {0, unit_.body}); inside.size() > 0)
+      cleared_.push_back(floats(values + inside.begin, inside.size()));
+}
+
+void UnitWork::resolve_pieces(const program::Compiled& compiled, const comm::Coordinates& at) {
+  state::for_each_run(
+      unit_, instruction_.part, instruction_.elements, store_.seat().share,
+      [&](const state::Run& run) {
+        Piece piece;
+        piece.flat = run.flat;
+        resolve_memory(compiled, run, piece);
+        add_spans(piece);
+        if (instruction_.kind == Kind::norm && counts(at))
+          for (const Range& range : optim::norm_ranges(unit_, at.tensor))
+            if (const Range both = common(range, run.flat); both.size() > 0)
+              piece.counted.push_back({both.begin - run.flat.begin, both.end - run.flat.begin});
+        pieces_.push_back(std::move(piece));
+      });
+  for (const auto* ids : {&instruction_.reads, &instruction_.writes})
+    for (const program::BufferId id : *ids) {
+      const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
+      if (buffer.purpose == Purpose::optimizer && buffer.owner == instruction_.unit)
+        tensor_norms_ = {reinterpret_cast<kernels::LambNorms*>(store_.at(buffer)),
+                         unit_.parameters.size()};
+    }
+  speaks_in_tensor_ = at.tensor == 0;
+  speaks_ = instruction_.part == Part::share || store_.seat().share == 0 || unit_.ranks == 1;
+}
+
+/// Every logical gradient element counts once over the world.
+bool UnitWork::counts(const comm::Coordinates& at) const {
+  if (!primary_) return false;
+  return instruction_.part == Part::share ? store_.seat().replica == 0 : at.data == 0;
+}
+
+/// The buffer among the instruction's that holds this state, or a copy of it; null when none does.
+const Buffer* UnitWork::holder(const program::Compiled& compiled, Purpose content,
+                               std::int32_t number) const {
+  for (const auto* ids : {&instruction_.writes, &instruction_.reads})
+    for (const program::BufferId id : *ids) {
+      const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
+      if (buffer.owner == instruction_.unit && buffer.content == content && buffer.slot == number)
+        return &buffer;
+    }
+  return nullptr;
+}
+
+void UnitWork::resolve_memory(const program::Compiled& compiled, const state::Run& run,
+                              Piece& piece) const {
+  const auto memory = [&](const Buffer& buffer) {
+    const std::int64_t size = buffer.bytes / buffer.elements.size();
+    return store_.at(buffer) + state::element_in(buffer, instruction_.part, run) * size;
+  };
+  const auto values = [&](const Buffer& buffer) {
+    return floats(reinterpret_cast<float*>(memory(buffer)), run.flat.size());
+  };
+  const auto buffer_at = [&](program::BufferId id) -> const Buffer& {
+    return compiled.buffers[static_cast<std::size_t>(id)];
+  };
+  if (instruction_.kind == Kind::norm || instruction_.kind == Kind::accumulate) {
+    piece.source = values(buffer_at(instruction_.reads[0])).data();
+    if (instruction_.kind == Kind::accumulate)
+      piece.target = values(buffer_at(instruction_.writes[0])).data();
+    return;
+  }
+  const Buffer* masters = holder(compiled, Purpose::masters);
+  const Buffer* weights = holder(compiled, Purpose::weights);
+  piece.memory.master = values(masters ? *masters : *weights);
+  if (masters && weights)
+    piece.memory.weights = {memory(*weights), Shape{run.flat.size()}, compute_};
+  if (instruction_.kind == Kind::round) return;
+  piece.memory.gradient = values(*holder(compiled, Purpose::gradients));
+  for (std::size_t m = 0; m < optim::state_names(optimizer_).size(); ++m)
+    piece.memory.states[m] =
+        values(*holder(compiled, Purpose::moments, static_cast<std::int32_t>(m)));
+}
+
+void UnitWork::add_spans(Piece& piece) const {
+  if (instruction_.kind != Kind::update && instruction_.kind != Kind::trust) return;
+  const std::vector<optim::UpdateSpan> all = optim::update_spans(unit_, optimizer_);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Range both = common(all[i].elements, piece.flat);
+    if (both.size() <= 0) continue;
+    optim::UpdateSpan span = all[i];
+    span.elements = {both.begin - piece.flat.begin, both.end - piece.flat.begin};
+    piece.spans.push_back(span);
+    piece.tensors.push_back(i);
+  }
+  piece.norms.resize(piece.spans.size());
+}
+
+void UnitWork::norm(std::span<double> sums) const {
+  const auto limbs = sums.subspan(static_cast<std::size_t>(program::kScalars));
+  for (const Piece& piece : pieces_)
+    for (const Range& range : piece.counted)
+      kernels::add_exact_squares(floats(piece.source + range.begin, range.size()),
+                                 piece.flat.begin + range.begin, limbs);
+}
+
+void UnitWork::trust(const optim::StepScalars& scalars) {
+  if (instruction_.accumulate == 0)
+    std::fill(tensor_norms_.begin(), tensor_norms_.end(), kernels::LambNorms{});
+  for (Piece& piece : pieces_) {
+    optim::lamb_begin(optimizer_, scalars, piece.spans, piece.memory, piece.norms);
+    if (!speaks_) continue;
+    for (std::size_t i = 0; i < piece.spans.size(); ++i) {
+      if (!piece.spans[i].divided && !speaks_in_tensor_) continue;
+      kernels::LambNorms& sum = tensor_norms_[piece.tensors[i]];
+      sum.weights += piece.norms[i].weights;
+      sum.update += piece.norms[i].update;
+    }
+  }
+}
+
+void UnitWork::update(const optim::StepScalars& scalars) {
+  for (Piece& piece : pieces_) {
+    if (tensor_norms_.empty()) {
+      optim::update_unit(optimizer_, scalars, piece.spans, piece.memory);
+      continue;
+    }
+    for (std::size_t i = 0; i < piece.spans.size(); ++i)
+      piece.norms[i] = tensor_norms_[piece.tensors[i]];
+    optim::lamb_finish(optimizer_, scalars, piece.spans, piece.norms, piece.memory);
+  }
+}
+
+void UnitWork::run(const optim::StepScalars& scalars, std::span<double> sums) {
+  switch (instruction_.kind) {
+    case Kind::clear:
+      for (const std::span<float> gap : cleared_) std::fill(gap.begin(), gap.end(), 0.0f);
+      return;
+    case Kind::accumulate:
+      for (const Piece& piece : pieces_) {
+        const Shape shape{piece.flat.size()};
+        const TensorView source = TensorView::of(piece.source, shape);
+        const TensorView target = TensorView::of(piece.target, shape);
+        instruction_.accumulate ? kernels::add(target, source, target)
+                                : kernels::copy(source, target);
+      }
+      return;
+    case Kind::round:
+      for (const Piece& piece : pieces_)
+        kernels::copy(TensorView::of(piece.memory.master.data(), {piece.flat.size()}),
+                      piece.memory.weights);
+      return;
+    case Kind::norm: return norm(sums);
+    case Kind::trust: return trust(scalars);
+    case Kind::update: return update(scalars);
+    default: break;
+  }
+  fail(Exit::kUnexpected, "a {} instruction works on no unit", program::name_of(instruction_.kind));
+}
+
+}  // namespace trireme::engine

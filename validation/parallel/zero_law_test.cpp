@@ -1,0 +1,91 @@
+// The grid law over ZeRO's stages and tiers: losses, gradients, masters and clip norms of a run
+// with divided and offloaded state are those of the same grid at stage 0, to the bit where sums run
+// in the same order, within the bound elsewhere.
+
+#include "validation/harness/bound.hpp"
+#include "validation/harness/engine_run.hpp"
+#include "validation/harness/runtime_fixture.hpp"
+#include "validation/parallel/zero_cases.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+namespace trireme::validation {
+namespace {
+
+const auto* const kRuntime = with_runtime(1);
+constexpr int kSteps = 3;
+
+struct Trace {
+  std::vector<double> losses;
+  std::vector<double> norms;
+  StepOutcome first;    // gradients of the first step
+  StepOutcome masters;  // after the last
+  double evaluation = 0;
+};
+
+Trace trace_of(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults = {}) {
+  EngineRun run(world, deck, faults);
+  Trace made;
+  for (int step = 0; step < kSteps; ++step) {
+    const engine::StepResult result = run.step();
+    made.losses.push_back(result.loss_sum);
+    made.norms.push_back(result.decision.gradient.norm);
+    if (step == 0) made.first = run.outcome();
+  }
+  made.masters = run.masters();
+  made.evaluation = run.evaluate();
+  return made;
+}
+
+void expect_same_bits(const Trace& got, const Trace& want) {
+  EXPECT_EQ(got.losses, want.losses);
+  EXPECT_EQ(got.norms, want.norms);
+  EXPECT_TRUE(got.first.gradients == want.first.gradients);
+  EXPECT_TRUE(got.masters.gradients == want.masters.gradients);
+  EXPECT_EQ(got.evaluation, want.evaluation);
+}
+
+void expect_near(const Trace& got, const Trace& want, const deck::Deck& deck) {
+  const auto layers = static_cast<int>(deck.model.layers);
+  const DType dtype = deck.precision.compute;
+  const Deviation worst = compare(got.first, want.first, dtype, layers);
+  EXPECT_LT(worst.over_bound, 1) << worst.name;
+  for (std::size_t i = 0; i < want.losses.size(); ++i)
+    EXPECT_LT(std::abs(got.losses[i] - want.losses[i]),
+              bound(dtype, 0, layers) * std::abs(want.losses[i]))
+        << "step " << i;
+}
+
+void expect_law(const comm::World& world, const std::vector<ZeroCase>& cases) {
+  int exact = 0;
+  for (const ZeroCase& c : cases) {
+    SCOPED_TRACE(c.name);
+    try {
+      const Trace want = trace_of(world, c.plain);
+      const Trace got = trace_of(world, c.deck);
+      if (c.same_bits) {
+        expect_same_bits(got, want);
+        ++exact;
+      } else {
+        expect_near(got, want, c.deck);
+      }
+    } catch (const Error& error) {
+      ADD_FAILURE() << error.text();
+    }
+  }
+  if (world.rank() == 0) std::printf("%zu cases, %d of them to the bit\n", cases.size(), exact);
+}
+
+TEST(ZeroLaw, AllPairs) {
+  const comm::World world;
+  expect_law(world, zero_pairs(world.size()));
+}
+
+TEST(ZeroLaw, RandomCases) {
+  const comm::World world;
+  expect_law(world, zero_random(world.size(), world.size() == 8 ? 12 : 14, 51));
+}
+
+}  // namespace
+}  // namespace trireme::validation
