@@ -13,6 +13,7 @@ using program::Pass;
 Region region_of_work(const models::Model& model, const Instruction& i) {
   if (i.kind == Kind::norm || i.kind == Kind::decide) return Region::norm;
   if (i.kind == Kind::trust || i.kind == Kind::update) return Region::update;
+  if (i.kind == Kind::clear || i.kind == Kind::accumulate) return Region::accumulate;
   if (i.pass == Pass::recompute) return Region::recompute;
   const bool forward = i.pass == Pass::forward;
   const auto last = static_cast<std::int32_t>(model.blocks.size()) - 1;
@@ -22,8 +23,10 @@ Region region_of_work(const models::Model& model, const Instruction& i) {
 }
 
 Region region_of_wait(const Instruction& i) {
-  if (i.lane == program::Lane::storage) return Region::wait_tokens;
+  if (i.kind == Kind::load) return Region::wait_tokens;
+  if (i.lane == program::Lane::storage) return Region::wait_storage;
   if (i.group == Group::world) return Region::wait_agreement;
+  if (i.kind == Kind::all_gather && i.group == Group::shard) return Region::wait_weights;
   if (i.unit >= 0) return Region::wait_gradients;
   if (i.kind == Kind::send || i.kind == Kind::receive) return Region::wait_pipeline;
   return Region::wait_tensor;
@@ -41,8 +44,11 @@ std::string_view name_of(Region region) {
     case Region::backward_layers: return "backward layers";
     case Region::backward_embedding: return "backward embedding";
     case Region::norm: return "gradient norm";
+    case Region::accumulate: return "gradient accumulation";
     case Region::update: return "update";
     case Region::wait_tokens: return "wait for tokens";
+    case Region::wait_storage: return "wait for storage";
+    case Region::wait_weights: return "wait for gathered weights";
     case Region::wait_tensor: return "wait for tensor group";
     case Region::wait_pipeline: return "wait for pipeline";
     case Region::wait_gradients: return "wait for gradient sums";

@@ -17,16 +17,19 @@ enum class Region : std::uint8_t {
   backward_head,
   backward_layers,
   backward_embedding,
+  accumulate,
   norm,
   update,
   wait_tokens,
+  wait_storage,
+  wait_weights,
   wait_tensor,
   wait_pipeline,
   wait_gradients,
   wait_agreement,
   start_and_end,
 };
-inline constexpr std::size_t kRegions = 15;
+inline constexpr std::size_t kRegions = 18;
 std::string_view name_of(Region region);
 
 struct RegionTotals {
