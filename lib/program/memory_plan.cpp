@@ -11,7 +11,7 @@ namespace {
 /// Free bytes of one stage's transient region, and who held them last.
 class Region {
  public:
-  explicit Region(std::int64_t begin) : begin_(begin), end_(begin) {}
+  explicit Region(std::int64_t begin) : end_(begin), used_(begin) {}
 
   std::int64_t take(std::int64_t bytes, std::int64_t alignment) {
     const auto lost = [&](std::int64_t offset) { return round_up(offset, alignment) - offset; };
@@ -65,7 +65,9 @@ class Region {
     return former;
   }
 
-  std::int64_t end() const { return end_; }
+  /// Notes the first byte behind what a buffer really uses; end() is the last of them.
+  void use(std::int64_t end) { used_ = std::max(used_, end); }
+  std::int64_t end() const { return used_; }
 
  private:
   struct Holder {
@@ -89,8 +91,8 @@ class Region {
     return offset;
   }
 
-  std::int64_t begin_;
   std::int64_t end_;
+  std::int64_t used_;
   std::map<std::int64_t, std::int64_t> free_;  // offset -> bytes
   std::map<std::int64_t, Holder> owners_;      // offset -> end and last holder
 };
@@ -109,6 +111,16 @@ void for_each_buffer(const Instruction& instruction, Visit visit) {
 }
 
 }  // namespace
+
+std::int64_t room_for(std::int64_t bytes, std::int64_t alignment) {
+  constexpr std::int64_t kLarge = std::int64_t{4} << 20;
+  constexpr std::int64_t kPage = 4096;
+  constexpr std::int64_t kCycle = 32;  // pages
+  constexpr std::int64_t kSkew = 17;
+  if (bytes < kLarge) return round_up(bytes, alignment);
+  const std::int64_t pages = divide_up(bytes, kPage);
+  return (pages + (kSkew - pages % kCycle + kCycle) % kCycle) * kPage;
+}
 
 MemoryPlan plan_memory(GridProgram& grid,
                        const std::vector<std::array<std::int64_t, kTiers>>& resident_bytes) {
@@ -137,9 +149,11 @@ MemoryPlan plan_memory(GridProgram& grid,
       return regions[static_cast<std::size_t>(instruction.stage)]
                     [static_cast<std::size_t>(buffer.tier)];
     };
+    const auto alignment = [&](BufferId id) {
+      return moves[static_cast<std::size_t>(id)] ? kStorageAlignment : kBufferAlignment;
+    };
     const auto size = [&](BufferId id) {
-      return round_up(grid.buffers[static_cast<std::size_t>(id)].bytes,
-                      moves[static_cast<std::size_t>(id)] ? kStorageAlignment : kBufferAlignment);
+      return room_for(grid.buffers[static_cast<std::size_t>(id)].bytes, alignment(id));
     };
     const auto end = [&](BufferId id) {
       const Buffer& buffer = grid.buffers[static_cast<std::size_t>(id)];
@@ -149,8 +163,8 @@ MemoryPlan plan_memory(GridProgram& grid,
     for_each_buffer(instruction, [&](BufferId id) {
       Buffer& buffer = grid.buffers[static_cast<std::size_t>(id)];
       if (buffer.lifetime != Lifetime::step || buffer.offset >= 0) return;
-      const bool aligned = moves[static_cast<std::size_t>(id)];
-      buffer.offset = region_of(buffer).take(size(id), aligned ? kStorageAlignment : 1);
+      buffer.offset = region_of(buffer).take(size(id), alignment(id));
+      region_of(buffer).use(buffer.offset + round_up(buffer.bytes, alignment(id)));
       plan.predecessors[static_cast<std::size_t>(id)] =
           region_of(buffer).replace_owner(buffer.offset, size(id), id);
     });

@@ -26,6 +26,11 @@ struct MemoryPlan {
 /// Alignment of every buffer, bytes; of those that storage reads and writes kStorageAlignment.
 inline constexpr std::int64_t kBufferAlignment = 256;
 
+/// What a buffer of `bytes` takes: large ones an odd number of pages, so that the buffers that an
+/// update walks side by side do not all start at the same place of a memory bank, which made AdamW
+/// seven times slower where their sizes are powers of two (perf/README.md).
+std::int64_t room_for(std::int64_t bytes, std::int64_t alignment);
+
 /// Places each buffer of Lifetime::step behind the resident region of its stage and tier
 /// (`resident_bytes`) and writes its offset into grid.buffers. Best fit in list order.
 MemoryPlan plan_memory(GridProgram& grid,

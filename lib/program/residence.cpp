@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise/exact_sum.hpp"
 #include "lib/program/compile.hpp"
+#include "lib/program/memory_plan.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -37,7 +38,7 @@ class StageTable {
     buffer.part = part;
     buffer.elements = elements;
     buffers_.push_back(buffer);
-    next = round_up(next + bytes, kResidentAlignment);
+    next += room_for(bytes, kResidentAlignment);
   }
 
   /// Body or share of one purpose, a part of it on the device where the deck gives a ratio; then
