@@ -14,7 +14,8 @@ namespace trireme::engine {
 class Setup {
  public:
   /// Builds, compiles and checks. Throws Exit::kUsage where the deck asks for what can't be
-  /// divided, and Exit::kUnexpected when the checker finds a defect.
+  /// divided or for more memory than its limits (see fit.hpp), and Exit::kUnexpected when the
+  /// checker finds a defect.
   explicit Setup(const deck::Deck& deck);
   Setup(const Setup&) = delete;
   Setup& operator=(const Setup&) = delete;

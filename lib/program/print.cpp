@@ -10,14 +10,6 @@
 namespace trireme::program {
 namespace {
 
-std::string size_text(std::int64_t bytes) {
-  if (bytes >= std::int64_t{1} << 30)
-    return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
-  if (bytes >= 1 << 20) return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
-  if (bytes >= 1 << 10) return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / (1 << 10));
-  return fmt::format("{} B", bytes);
-}
-
 /// " share [0, 4096)" where an instruction works on a part of a unit.
 std::string elements_text(const Instruction& i) {
   constexpr std::array<std::string_view, 4> kParts{"", "body", "share", "tail"};
@@ -72,6 +64,14 @@ std::string text_of(const Compiled& compiled, const Instruction& i, const std::s
 
 }  // namespace
 
+std::string size_text(std::int64_t bytes) {
+  if (bytes >= std::int64_t{1} << 30)
+    return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+  if (bytes >= 1 << 20) return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+  if (bytes >= 1 << 10) return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / (1 << 10));
+  return fmt::format("{} B", bytes);
+}
+
 std::string describe(const models::Model& model, const Compiled& compiled, const Instruction& i) {
   std::string block;
   std::string step;
@@ -106,43 +106,43 @@ std::string print_program(const models::Model& model, const Compiled& compiled,
 PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage, Tier tier) {
   PurposeBytes result;
   const auto& list = compiled.stages[static_cast<std::size_t>(stage)].instructions;
-  const auto visit_ids = [](const Instruction& instruction, const auto& visit) {
+  const auto for_each_transient = [&](const Instruction& instruction, const auto& visit) {
     for (const auto* ids : {&instruction.reads, &instruction.writes, &instruction.holds})
-      for (const BufferId id : *ids) visit(id);
+      for (const BufferId id : *ids) {
+        const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
+        if (buffer.lifetime == Lifetime::step && buffer.tier == tier)
+          visit(static_cast<std::size_t>(id), buffer);
+      }
   };
-  std::map<BufferId, std::size_t> last;
+  constexpr std::int32_t kNever = -1;
+  std::vector<std::int32_t> last(compiled.buffers.size(), kNever);
   for (std::size_t i = 0; i < list.size(); ++i)
-    visit_ids(list[i], [&](BufferId id) { last[id] = i; });
+    for_each_transient(
+        list[i], [&](std::size_t id, const Buffer&) { last[id] = static_cast<std::int32_t>(i); });
 
   std::array<std::int64_t, kPurposes> alive{};
-  std::array<std::int64_t, kPurposes> at_peak{};
-  std::int64_t peak = 0;
-  std::map<BufferId, bool> born;
+  std::int64_t sum = 0;
+  std::int64_t most = 0;
+  std::vector<bool> born(compiled.buffers.size(), false);
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const auto visit = [&](bool begin) {
-      visit_ids(list[i], [&](BufferId id) {
-        const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
-        if (buffer.lifetime != Lifetime::step || buffer.tier != tier) return;
-        auto& sum = alive[static_cast<std::size_t>(buffer.purpose)];
-        if (begin && !born[id]) {
-          born[id] = true;
-          sum += buffer.bytes;
-        } else if (!begin && born[id] && last[id] == i) {
-          born[id] = false;
-          sum -= buffer.bytes;
-        }
-      });
-    };
-    visit(true);
-    std::int64_t sum = 0;
-    for (const std::int64_t bytes : alive) sum += bytes;
-    if (sum > peak) {
-      peak = sum;
-      at_peak = alive;
+    for_each_transient(list[i], [&](std::size_t id, const Buffer& buffer) {
+      if (born[id]) return;
+      born[id] = true;
+      alive[static_cast<std::size_t>(buffer.purpose)] += buffer.bytes;
+      sum += buffer.bytes;
+    });
+    if (sum > most) {
+      most = sum;
+      result.bytes = alive;
+      result.peak = static_cast<std::int32_t>(i);
     }
-    visit(false);
+    for_each_transient(list[i], [&](std::size_t id, const Buffer& buffer) {
+      if (last[id] != static_cast<std::int32_t>(i)) return;
+      last[id] = kNever;  // it may be named twice
+      alive[static_cast<std::size_t>(buffer.purpose)] -= buffer.bytes;
+      sum -= buffer.bytes;
+    });
   }
-  result.bytes = at_peak;
   for (const Buffer& buffer : compiled.buffers)
     if (buffer.lifetime == Lifetime::resident && buffer.stage == stage && buffer.tier == tier)
       result.bytes[static_cast<std::size_t>(buffer.purpose)] += buffer.bytes;
@@ -150,12 +150,13 @@ PurposeBytes memory_by_purpose(const Compiled& compiled, std::int32_t stage, Tie
   return result;
 }
 
-std::string print_summary(const Compiled& compiled) {
+std::string print_summary(const models::Model& model, const Compiled& compiled) {
   std::string out;
   for (std::size_t s = 0; s < compiled.stages.size(); ++s) {
+    const auto& list = compiled.stages[s].instructions;
     std::map<Kind, int> kinds;
-    for (const Instruction& i : compiled.stages[s].instructions) ++kinds[i.kind];
-    out += fmt::format("stage {}: {} instructions:", s, compiled.stages[s].instructions.size());
+    for (const Instruction& i : list) ++kinds[i.kind];
+    out += fmt::format("stage {}: {} instructions:", s, list.size());
     for (const auto& [kind, count] : kinds) out += fmt::format(" {} {}", count, name_of(kind));
     out += '\n';
     for (const Tier tier : {Tier::device, Tier::host, Tier::nvme}) {
@@ -166,7 +167,12 @@ std::string print_summary(const Compiled& compiled) {
         if (memory.bytes[p] > 0)
           out +=
               fmt::format(" {} {},", name_of(static_cast<Purpose>(p)), size_text(memory.bytes[p]));
-      out.back() = '\n';
+      out.back() = ';';
+      out +=
+          memory.peak < 0
+              ? " all the time\n"
+              : fmt::format(" peak at {}, {}\n", memory.peak,
+                            describe(model, compiled, list[static_cast<std::size_t>(memory.peak)]));
     }
   }
   return out;

@@ -13,16 +13,14 @@ namespace {
 
 constexpr double kUnknown = -1;
 
-double duration(const Instruction& instruction, const Rates& rates) {
-  const auto bytes = static_cast<double>(instruction.bytes);
-  switch (instruction.lane) {
-    case Lane::compute:
-      return std::max(instruction.flops / rates.flops_per_second,
-                      bytes / rates.memory_bytes_per_second);
-    case Lane::comm: return rates.link_latency + bytes / rates.link_bytes_per_second;
-    case Lane::storage: return bytes / rates.storage_bytes_per_second;
-  }
-  return 0;
+/// Slowest tier that a transfer of the storage lane touches.
+Tier tier_of(const Compiled& compiled, const Instruction& instruction) {
+  if (instruction.kind == Kind::load) return Tier::nvme;
+  Tier slowest = Tier::host;
+  for (const auto* ids : {&instruction.reads, &instruction.writes})
+    if (!ids->empty())
+      slowest = std::max(slowest, compiled.buffers[static_cast<std::size_t>(ids->front())].tier);
+  return slowest;
 }
 
 /// Operations that need other stages: who takes part, and when each of them started.
@@ -47,6 +45,7 @@ class Walk {
     }
     next_.resize(compiled.stages.size());
     lane_time_.resize(compiled.stages.size());
+    storage_free_.resize(compiled.stages.size());
   }
 
   Simulation run() {
@@ -83,7 +82,15 @@ class Walk {
     if (instruction.event >= 0) {
       meet(stage, index);
     } else {
-      result_.end[stage][static_cast<std::size_t>(index)] = start + duration(instruction, rates_);
+      double& end = result_.end[stage][static_cast<std::size_t>(index)];
+      end = start;
+      double* free = nullptr;  // when the tier has moved all that was asked for before
+      if (instruction.lane == Lane::storage) {
+        free = &storage_free_[stage][static_cast<std::size_t>(tier_of(compiled_, instruction))];
+        end = std::max(start, *free);
+      }
+      end += seconds_of(compiled_, instruction, rates_);
+      if (free) *free = end;
     }
     // Compute runs one at a time; the other lanes only start in order.
     const bool in_turn = instruction.lane == Lane::compute;
@@ -108,7 +115,7 @@ class Walk {
           std::max(begin, result_.start[static_cast<std::size_t>(s)][static_cast<std::size_t>(i)]);
     for (const auto& [s, i] : meeting.arrived)
       result_.end[static_cast<std::size_t>(s)][static_cast<std::size_t>(i)] =
-          begin + duration(instruction, rates_);
+          begin + seconds_of(compiled_, instruction, rates_);
   }
 
   /// The k-th operation of a channel or group must be the same event on every side: both ends
@@ -161,6 +168,7 @@ class Walk {
   std::vector<std::array<std::vector<std::int32_t>, kLanes>> lanes_;
   std::vector<std::array<std::size_t, kLanes>> next_;
   std::vector<std::array<double, kLanes>> lane_time_;
+  std::vector<std::array<double, kTiers>> storage_free_;
   std::map<std::int32_t, Meeting> meetings_;
   std::map<std::array<std::int32_t, 3>, std::vector<std::int32_t>> channels_;
   std::map<std::pair<std::array<std::int32_t, 3>, std::int32_t>, std::size_t> positions_;
@@ -168,6 +176,20 @@ class Walk {
 };
 
 }  // namespace
+
+double seconds_of(const Compiled& compiled, const Instruction& instruction, const Rates& rates) {
+  const auto bytes = static_cast<double>(instruction.bytes);
+  switch (instruction.lane) {
+    case Lane::compute:
+      return std::max(instruction.flops / rates.flops_per_second,
+                      bytes / rates.memory_bytes_per_second);
+    case Lane::comm: return rates.link_latency + bytes / rates.link_bytes_per_second;
+    case Lane::storage:
+      return bytes / (tier_of(compiled, instruction) == Tier::nvme ? rates.storage_bytes_per_second
+                                                                   : rates.host_bytes_per_second);
+  }
+  return 0;
+}
 
 Simulation simulate(const Compiled& compiled, const Rates& rates) {
   return Walk(compiled, rates).run();

@@ -15,8 +15,12 @@ struct Rates {
   double memory_bytes_per_second = 2e10;
   double link_bytes_per_second = 5e9;
   double link_latency = 5e-6;
-  double storage_bytes_per_second = 1e9;
+  double storage_bytes_per_second = 1e9;  ///< token files and the NVMe tier
+  double host_bytes_per_second = 1e10;    ///< between device and host tier
 };
+
+/// Seconds of an instruction that neither waits nor shares its rate.
+double seconds_of(const Compiled& compiled, const Instruction& instruction, const Rates& rates);
 
 struct Simulation {
   /// Empty when every instruction completed; otherwise which instruction of which stage waits for
@@ -32,7 +36,9 @@ struct Simulation {
 
 /// Sends and receives, and collectives that span stages, complete only when every participant has
 /// started; the k-th operation of a channel or group meets the k-th of its peer. Group sizes:
-/// tensor and data ranks of one stage are alike and always arrive together.
+/// tensor and data ranks of one stage are alike and always arrive together. Transfers of the
+/// storage lane start in order and share the rate of their tier: each is done when it would be if
+/// they ran one after another.
 Simulation simulate(const Compiled& compiled, const Rates& rates = {});
 
 }  // namespace trireme::program

@@ -1,0 +1,201 @@
+// What --check prints: grid, batch, programs, memory, and what a step moves and costs.
+
+#include "lib/engine/setup.hpp"
+#include "lib/program/costs.hpp"
+#include "lib/program/print.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace trireme::engine {
+namespace {
+
+using program::size_text;
+using program::Tier;
+
+std::string size_text(double bytes) {
+  return program::size_text(static_cast<std::int64_t>(bytes + 0.5));
+}
+
+/// The deck's peak where it gives one; the rest are the simulator's.
+program::Rates rates_of(const deck::Deck& deck) {
+  program::Rates rates;
+  if (deck.report.peak_flops) rates.flops_per_second = *deck.report.peak_flops;
+  return rates;
+}
+
+std::string rates_text(const deck::Deck& deck, const program::Rates& rates) {
+  return fmt::format(
+      "rates     {:.4g} flop/s ({}), memory {:.4g}, host tier {:.4g}, NVMe {:.4g}, links {:.4g} "
+      "B/s and {:.2g} s a message (defaults)\n",
+      rates.flops_per_second, deck.report.peak_flops ? "report.peak_flops" : "default",
+      rates.memory_bytes_per_second, rates.host_bytes_per_second, rates.storage_bytes_per_second,
+      rates.link_bytes_per_second, rates.link_latency);
+}
+
+double communicated(const std::vector<program::Communication>& rows) {
+  double sum = 0;
+  for (const program::Communication& row : rows) sum += row.payload;
+  return sum;
+}
+
+/// Stage whose ranks send most, and what.
+std::vector<program::Communication> most_communication(const Setup& setup,
+                                                       const program::Compiled& compiled,
+                                                       const program::Options& options) {
+  const auto groups = program::group_sizes(setup.model, setup.layout, options);
+  std::vector<program::Communication> most;
+  for (std::int32_t s = 0; s < setup.layout.stages; ++s) {
+    auto rows = program::communication_of(setup.model, compiled, groups, s);
+    if (most.empty() || communicated(rows) > communicated(most)) most = std::move(rows);
+  }
+  return most;
+}
+
+std::string communication_text(const Setup& setup) {
+  const auto groups = program::group_sizes(setup.model, setup.layout, setup.options);
+  std::string out = "communication of a rank in a step, payload by group and operation:\n";
+  std::string last;
+  std::int32_t first = 0;
+  const auto flush = [&](std::int32_t end) {
+    if (!last.empty())
+      out += end - first == 1 ? fmt::format("stage {}:{}\n", first, last)
+                              : fmt::format("stages {} to {}:{}\n", first, end - 1, last);
+    first = end;
+  };
+  for (std::int32_t s = 0; s < setup.layout.stages; ++s) {
+    const auto rows = program::communication_of(setup.model, setup.training, groups, s);
+    std::string text;
+    for (const program::Communication& row : rows) {
+      if (row.payload == 0) continue;
+      text += fmt::format("\n         {:<8} {:<14} {:<5} {:>6} calls {:>11}",
+                          row.group == program::Group::none ? "pipeline" : name_of(row.group),
+                          name_of(row.kind), name_of(row.type), row.calls, size_text(row.payload));
+    }
+    text += fmt::format("\n         {:<42} {:>11}", "together", size_text(communicated(rows)));
+    if (text == last) continue;
+    flush(s);
+    last = text;
+  }
+  flush(setup.layout.stages);
+  return out;
+}
+
+/// Stages that move the same stand in one line.
+std::string storage_text(const Setup& setup) {
+  std::string out;
+  for (std::int32_t s = 0; s < setup.layout.stages; ++s) {
+    const program::StorageVolume volume = program::storage_of(setup.training, s);
+    std::string text;
+    for (const Tier tier : {Tier::host, Tier::nvme}) {
+      const auto t = static_cast<std::size_t>(tier);
+      if (volume.read[t] + volume.written[t] > 0)
+        text += fmt::format(" {} tier: read {}, written {};", program::name_of(tier),
+                            size_text(volume.read[t]), size_text(volume.written[t]));
+    }
+    if (!text.empty()) {
+      text.back() = '\n';
+      out += fmt::format("  stage {}:{}", s, text);
+    }
+  }
+  return out.empty() ? out : "moved between the tiers of a rank in a step:\n" + out;
+}
+
+/// What the other choices of reduce_per and gather_per would send; nothing below stage 2.
+std::string choices_text(const Setup& setup) {
+  const deck::ZeroConfig& zero = setup.options.zero;
+  if (zero.stage < 2 || setup.model.placement.sharding.ranks == 1) return "";
+  const auto with = [&](deck::Per reduce, deck::Per gather) {
+    program::Options options = setup.options;
+    options.zero.reduce_per = reduce;
+    options.zero.gather_per = gather;
+    const bool same = zero.reduce_per == reduce && zero.gather_per == gather;
+    const auto rows =
+        same ? most_communication(setup, setup.training, options)
+             : most_communication(
+                   setup, program::compile(setup.model, setup.layout, options, setup.resident),
+                   options);
+    return size_text(communicated(rows));
+  };
+  using enum deck::Per;
+  std::string out = fmt::format("reduce_per  micro_batch {}, step {} (this deck: {})\n",
+                                with(micro_batch, zero.gather_per), with(step, zero.gather_per),
+                                zero.reduce_per == step ? "step" : "micro_batch");
+  if (zero.stage >= 3)
+    out += fmt::format("gather_per  micro_batch {}, step {} (this deck: {})\n",
+                       with(zero.reduce_per, micro_batch), with(zero.reduce_per, step),
+                       zero.gather_per == step ? "step" : "micro_batch");
+  return "communication of the rank that sends most, for both choices:\n" + out;
+}
+
+/// Lanes of the stage that is busiest, and what of them compute does not hide.
+std::string time_text(const Setup& setup, const program::Simulation& walk,
+                      const program::Rates& rates) {
+  using Times = std::array<program::LaneTime, program::kLanes>;
+  std::int32_t slowest = 0;
+  Times most{};
+  const auto needed = [](const Times& t) { return t[0].busy + t[1].exposed + t[2].exposed; };
+  for (std::int32_t s = 0; s < setup.layout.stages; ++s) {
+    const Times times = program::lane_times(setup.training, walk, rates, s);
+    if (needed(times) <= needed(most)) continue;
+    most = times;
+    slowest = s;
+  }
+  const auto lane = [&](program::Lane which) -> const program::LaneTime& {
+    return most[static_cast<std::size_t>(which)];
+  };
+  const program::LaneTime& comm = lane(program::Lane::comm);
+  const program::LaneTime& storage = lane(program::Lane::storage);
+  const auto hidden = [](const program::LaneTime& time) {
+    if (time.busy == 0) return std::string("none");
+    return fmt::format("{:.4g} s, {:.4g} s exposed ({:.0f} % hidden behind compute)", time.busy,
+                       time.exposed, 100 * (1 - time.exposed / time.busy));
+  };
+  return fmt::format(
+      "time      simulated step {:.4g} s; stage {}, the busiest: compute {:.4g} s; communication "
+      "{}; storage {}\n",
+      walk.seconds, slowest, lane(program::Lane::compute).busy, hidden(comm), hidden(storage));
+}
+
+std::string head_text(const Setup& setup) {
+  const deck::Deck& deck = setup.deck;
+  std::string out =
+      comm::grid_plan(setup.grid, [&](int stage) { return setup.stage_holds(stage); });
+  if (!out.empty() && out.back() != '\n') out += '\n';
+  return out +
+         fmt::format(
+             "model     {} with {:.3f} M parameters, {:.4g} flop a token\n"
+             "batch     {} samples of {} tokens = {} a replica x {} data x {} micro-batches; {} "
+             "steps, {:.4g} tokens\n",
+             deck::name_of(deck.model.family), static_cast<double>(setup.model.parameters) * 1e-6,
+             setup.flops_per_token(), deck.batch.global, deck.model.context, deck.batch.micro,
+             deck.parallel.data, deck.batch.accumulation, deck.run.max_steps,
+             static_cast<double>(deck.run.max_steps) *
+                 static_cast<double>(setup.tokens_per_step()));
+}
+
+}  // namespace
+
+std::string check_text(const Setup& setup, int full_stage) {
+  const program::Rates rates = rates_of(setup.deck);
+  const program::Simulation walk = program::simulate(setup.training, rates);
+  std::string out = head_text(setup);
+  out += fmt::format("schedule  {}: predicted bubble {:.1f} %\n",
+                     deck::name_of(setup.deck.parallel.schedule), 100 * walk.bubble);
+  out += time_text(setup, walk, rates) + rates_text(setup.deck, rates);
+  out +=
+      "training step, one class a stage:\n" + program::print_summary(setup.model, setup.training);
+  out += communication_text(setup) + choices_text(setup) + storage_text(setup);
+  if (full_stage >= 0) {
+    check(full_stage < setup.layout.stages, Exit::kUsage,
+          "there is no stage {}; stages are 0 to {}", full_stage, setup.layout.stages - 1);
+    out += fmt::format("program of stage {}:\n", full_stage) +
+           program::print_program(setup.model, setup.training, full_stage);
+  }
+  return out;
+}
+
+}  // namespace trireme::engine

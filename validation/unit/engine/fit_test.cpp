@@ -1,0 +1,148 @@
+// A plan that exceeds a tier is refused before the run, with the nearest deck that fits.
+
+#include "lib/engine/fit.hpp"
+#include "lib/engine/setup.hpp"
+#include "validation/unit/deck/try_deck.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace trireme::engine {
+namespace {
+
+using deck::Tier;
+
+struct Start {
+  std::string more;  ///< first keys of the deck
+  std::int64_t ranks = 1;
+};
+
+const std::vector<Start> kStarts{
+    {R"("bf16": {"enabled": true},)", 1},
+    {R"("parallel": {"data": 4}, "train_micro_batch_size_per_gpu": 2,)", 4},
+    {R"("parallel": {"data": 2, "tensor": 2, "pipeline": 2}, "bf16": {"enabled": true},
+        "train_micro_batch_size_per_gpu": 1, "zero_optimization": {"stage": 1,
+        "offload_optimizer": {"device": "none", "nvme_path": "/nvme"}},)",
+     8}};
+
+deck::Deck load(const Start& start, const std::vector<std::string>& sets) {
+  return deck::testing::load_text(deck::testing::small_deck(start.more), sets, start.ranks);
+}
+
+std::vector<const program::Compiled*> programs_of(const engine::Setup& setup) {
+  return {&setup.training, &setup.evaluation, &setup.refresh};
+}
+
+/// Most bytes that a rank needs in a tier.
+std::int64_t need(const engine::Setup& setup, Tier tier) {
+  std::int64_t most = 0;
+  for (const program::Compiled* compiled : programs_of(setup))
+    for (std::int32_t s = 0; s < setup.layout.stages; ++s)
+      most = std::max(most, compiled->memory.at(s, tier));
+  return most;
+}
+
+std::string refusal(const deck::Deck& deck) {
+  try {
+    const engine::Setup setup(deck);
+  } catch (const Error& error) {
+    return error.code() == Exit::kUsage ? error.text() : "another exit code: " + error.text();
+  }
+  return "";
+}
+
+std::string limit(std::int64_t bytes) { return fmt::format("run.device_memory={}", bytes); }
+
+TEST(Fit, APlanMayFillItsTierToTheLastByte) {
+  for (const Start& start : kStarts) {
+    const std::int64_t bytes = need(engine::Setup(load(start, {})), Tier::device);
+    EXPECT_EQ(refusal(load(start, {limit(bytes)})), "");
+    EXPECT_NE(refusal(load(start, {limit(bytes - 1)})), "");
+  }
+}
+
+TEST(Fit, TheNearestDeckFitsAndNoFewerOfItsChangesDo) {
+  int found = 0;
+  for (const Start& start : kStarts) {
+    const std::int64_t bytes = need(engine::Setup(load(start, {})), Tier::device);
+    for (const double share : {0.97, 0.8, 0.6, 0.4, 0.3}) {
+      const auto most = static_cast<std::int64_t>(share * static_cast<double>(bytes));
+      SCOPED_TRACE(fmt::format("{} with {} of {} bytes", start.more, most, bytes));
+      const deck::Deck deck = load(start, {limit(most)});
+      const std::string text = refusal(deck);
+      ASSERT_NE(text, "");
+      const auto fit = nearest_fit(deck);
+      if (!fit) {
+        EXPECT_NE(text.find("no deck fits"), std::string::npos) << text;
+        continue;
+      }
+      ++found;
+      std::vector<std::string> sets{limit(most)};
+      for (const std::string& set : fit->changes) {
+        EXPECT_NE(text.find(" --set " + set), std::string::npos) << text;
+        sets.push_back(set);
+      }
+      const engine::Setup setup(
+          load(start, sets));  // the printed arguments on the deck as it was given
+      EXPECT_LE(need(setup, Tier::device), most);
+      EXPECT_EQ(setup.deck.batch.global, deck.batch.global);
+      std::int64_t largest = 0;
+      for (const auto& stage : fit->bytes) largest = std::max(largest, stage[0]);
+      EXPECT_EQ(need(setup, Tier::device), largest);
+      if (fit->changed < 2) continue;
+      for (std::size_t i = 1; i < sets.size(); ++i) {
+        if (sets[i].starts_with("gradient_") || sets[i].starts_with("parallel.")) continue;
+        std::vector<std::string> fewer;
+        for (std::size_t j = 0; j < sets.size(); ++j) {
+          const bool pair =
+              j == i + 1 && (sets[j].starts_with("gradient_") || sets[j].starts_with("parallel."));
+          if (j != i && !pair) fewer.push_back(sets[j]);
+        }
+        EXPECT_NE(refusal(load(start, fewer)), "") << sets[i] << " was not needed";
+      }
+    }
+  }
+  EXPECT_GE(found, 8);
+}
+
+TEST(Fit, SaysWhenNothingFits) {
+  const std::string text = refusal(load(kStarts[0], {limit(4096)}));
+  EXPECT_NE(text.find("no deck fits"), std::string::npos) << text;
+  EXPECT_NE(text.find("device"), std::string::npos) << text;
+  EXPECT_NE(text.find("4.0 KiB"), std::string::npos) << text;
+  EXPECT_NE(text.find("weights"), std::string::npos) << text;
+}
+
+TEST(Fit, TheHostTierHasItsOwnLimit) {
+  const Start& start = kStarts[2];
+  const std::vector<std::string> cpu{"zero_optimization.offload_optimizer.device=cpu"};
+  const std::int64_t bytes = need(engine::Setup(load(start, cpu)), Tier::host);
+  ASSERT_GT(bytes, 0);
+  std::vector<std::string> sets = cpu;
+  sets.push_back(fmt::format("run.host_memory={}", bytes));
+  EXPECT_EQ(refusal(load(start, sets)), "");
+  sets.back() = fmt::format("run.host_memory={}", bytes - 1);
+  const std::string text = refusal(load(start, sets));
+  EXPECT_NE(text.find("  host  "), std::string::npos) << text;
+}
+
+TEST(Fit, AByteTooManyOnOneStageIsFoundThere) {
+  const Start& start = kStarts[2];
+  const engine::Setup setup(load(start, {}));
+  program::Compiled grown = setup.training;
+  const std::int64_t most = need(setup, Tier::device);
+  const Limits limits{most, 0, 0};
+  EXPECT_TRUE(excesses(limits, programs_of(setup)).empty());
+  grown.memory.bytes[1][static_cast<std::size_t>(Tier::device)] = most + 1;  // the planted fault
+  const auto found = excesses(limits, {&setup.evaluation, &grown, &setup.refresh});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].stage, 1);
+  EXPECT_EQ(found[0].tier, Tier::device);
+  EXPECT_EQ(found[0].planned, most + 1);
+  EXPECT_EQ(found[0].program, &grown);
+}
+
+}  // namespace
+}  // namespace trireme::engine
