@@ -53,8 +53,14 @@ Counters Engine::counters() const {
   const Transfers::Sums sums = transfers_.sums();
   Counters counters;
   counters.transfers = sums.transfers;
-  counters.bytes_read = sums.bytes_read;
-  counters.bytes_written = sums.bytes_written;
+  const auto& read = sums.by_direction[static_cast<std::size_t>(Direction::read)];
+  const auto& write = sums.by_direction[static_cast<std::size_t>(Direction::write)];
+  counters.bytes_read = read.bytes;
+  counters.bytes_written = write.bytes;
+  counters.blocks_read = read.blocks;
+  counters.blocks_written = write.blocks;
+  counters.read_seconds = read.busy_seconds;
+  counters.write_seconds = write.busy_seconds;
   counters.most_in_flight = sums.most_in_flight;
   counters.busy_seconds = sums.busy_seconds;
   for (const auto& worker : workers_) {

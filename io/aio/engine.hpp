@@ -30,7 +30,11 @@ struct Counters {
   std::int64_t submits = 0;         ///< calls that handed them over
   std::int64_t most_in_flight = 0;  ///< blocks given to threads and not completed, at most
   std::int64_t threads_used = 0;    ///< threads that handed over any
-  double busy_seconds = 0;          ///< with at least one transfer begun and not complete
+  std::int64_t blocks_read = 0;     ///< of aio.block_size at most; those of the bytes above
+  std::int64_t blocks_written = 0;
+  double busy_seconds = 0;   ///< with at least one transfer begun and not complete
+  double read_seconds = 0;   ///< the same of reads alone; both run at once
+  double write_seconds = 0;  ///< and of writes
 };
 
 /// Moves bytes straight between the caller's memory and files, with no copy between.

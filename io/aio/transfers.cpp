@@ -82,7 +82,9 @@ Transfer Transfers::begin(Direction direction, SwapFile& file, std::int64_t offs
   slot.trouble = {};
   queue_[(queue_front_ + queued_++) % queue_.size()] = index;
   blocks_to_start_ += slot.unfinished_blocks;
-  if (active_++ == 0) busy_since_ = Clock::now();
+  const Clock::time_point now = Clock::now();
+  active_.begin(now);
+  active_by_direction_[static_cast<std::size_t>(direction)].begin(now);
   ++sums_.transfers;
   return {index, slot.turn};
 }
@@ -177,6 +179,8 @@ std::size_t Transfers::take(std::span<Block> blocks) {
 void Transfers::finish(const Block& block, const Trouble& trouble) {
   {
     const std::lock_guard lock(mutex_);
+    const auto way = static_cast<std::size_t>(block.direction);
+    Sums::OneWay& sums = sums_.by_direction[way];
     Slot& slot = slots_[block.slot];
     --in_flight_;
     --slot.unfinished_blocks;
@@ -184,11 +188,13 @@ void Transfers::finish(const Block& block, const Trouble& trouble) {
       if (slot.trouble.kind == Trouble::Kind::none) slot.trouble = trouble;
       if (slot.rest.bytes > 0) skip_front();  // only the front has been given out in part
     } else {
-      (block.direction == Direction::read ? sums_.bytes_read : sums_.bytes_written) += block.bytes;
+      sums.bytes += block.bytes;
+      sums.blocks += 1;
     }
     if (slot.unfinished_blocks > 0) return;
-    if (--active_ == 0)
-      sums_.busy_seconds += std::chrono::duration<double>(Clock::now() - busy_since_).count();
+    const Clock::time_point now = Clock::now();
+    active_.end(now, sums_.busy_seconds);
+    active_by_direction_[way].end(now, sums.busy_seconds);
     completed_.notify_all();
   }
   if (on_complete_) on_complete_();
@@ -217,8 +223,10 @@ bool Transfers::closed() const {
 Transfers::Sums Transfers::sums() const {
   const std::lock_guard lock(mutex_);
   Sums sums = sums_;
-  if (active_ > 0)
-    sums.busy_seconds += std::chrono::duration<double>(Clock::now() - busy_since_).count();
+  const Clock::time_point now = Clock::now();
+  sums.busy_seconds += active_.so_far(now);
+  for (std::size_t way = 0; way < active_by_direction_.size(); ++way)
+    sums.by_direction[way].busy_seconds += active_by_direction_[way].so_far(now);
   return sums;
 }
 

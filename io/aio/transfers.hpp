@@ -5,6 +5,7 @@
 #include "io/aio/settings.hpp"
 #include "io/aio/swap_file.hpp"
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -72,10 +73,14 @@ class Transfers {
 
   struct Sums {
     std::int64_t transfers = 0;
-    std::int64_t bytes_read = 0;
-    std::int64_t bytes_written = 0;
     std::int64_t most_in_flight = 0;
     double busy_seconds = 0;
+    struct OneWay {
+      std::int64_t bytes = 0;
+      std::int64_t blocks = 0;
+      double busy_seconds = 0;
+    };
+    std::array<OneWay, 2> by_direction;
   };
   Sums sums() const;
 
@@ -105,8 +110,24 @@ class Transfers {
   std::size_t queued_ = 0;
   std::int64_t blocks_to_start_ = 0;
   std::int64_t in_flight_ = 0;
-  std::int64_t active_ = 0;  // transfers begun and not complete
-  Clock::time_point busy_since_;
+  /// Transfers begun and not complete, and since when there are any.
+  struct Active {
+    std::int64_t transfers = 0;
+    Clock::time_point since;
+
+    void begin(Clock::time_point now) {
+      if (transfers++ == 0) since = now;
+    }
+    /// Adds the time to `busy` when none is left.
+    void end(Clock::time_point now, double& busy) {
+      if (--transfers == 0) busy += std::chrono::duration<double>(now - since).count();
+    }
+    double so_far(Clock::time_point now) const {
+      return transfers > 0 ? std::chrono::duration<double>(now - since).count() : 0;
+    }
+  };
+  Active active_;
+  std::array<Active, 2> active_by_direction_;
   std::exception_ptr broken_;
   bool closed_ = false;
   Sums sums_;

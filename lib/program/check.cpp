@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 namespace trireme::program {
 namespace {
@@ -45,14 +44,16 @@ class Checker {
 
   /// Written before read; inside the arena; no overlap with another buffer that is alive.
   void lifetimes(const StageProgram& stage) {
-    std::map<BufferId, std::size_t> last;
+    std::vector<std::size_t> last(compiled_.buffers.size(), 0);
+    const auto index = [](BufferId id) { return static_cast<std::size_t>(id); };
     for (std::size_t i = 0; i < stage.instructions.size(); ++i)
       for (const auto* ids : {&stage.instructions[i].reads, &stage.instructions[i].writes})
-        for (const BufferId id : *ids) last[id] = i;
+        for (const BufferId id : *ids) last[index(id)] = i;
     for (std::size_t i = 0; i < stage.instructions.size(); ++i)
-      for (const BufferId id : stage.instructions[i].holds) last[id] = std::max(last[id], i);
+      for (const BufferId id : stage.instructions[i].holds)
+        last[index(id)] = std::max(last[index(id)], i);
 
-    std::set<BufferId> written;
+    std::vector<bool> written(compiled_.buffers.size(), false);
     std::array<std::map<std::int64_t, BufferId>, kTiers> alive;  // by offset
     const auto alive_of = [&](BufferId id) -> std::map<std::int64_t, BufferId>& {
       return alive[static_cast<std::size_t>(buffer(id).tier)];
@@ -60,20 +61,21 @@ class Checker {
     for (std::size_t i = 0; i < stage.instructions.size(); ++i) {
       const Instruction& instruction = stage.instructions[i];
       for (const BufferId id : instruction.reads)
-        if (buffer(id).lifetime == Lifetime::step && !written.contains(id))
+        if (buffer(id).lifetime == Lifetime::step && !written[index(id)])
           defect(stage, i, "reads buffer {} ({}) before it is written", id,
                  name_of(buffer(id).purpose));
       for (const BufferId id : instruction.writes) {
         if (buffer(id).stage != stage.stage)
           defect(stage, i, "uses buffer {} of stage {}", id, buffer(id).stage);
-        if (buffer(id).lifetime != Lifetime::step || !written.insert(id).second) continue;
+        if (buffer(id).lifetime != Lifetime::step || written[index(id)]) continue;
+        written[index(id)] = true;
         place(stage, i, id, compiled_.memory.at(stage.stage, buffer(id).tier), alive_of(id));
       }
       for (const auto* ids : {&instruction.reads, &instruction.writes, &instruction.holds})
         for (const BufferId id : *ids) {
+          if (last[index(id)] != i) continue;
           const auto found = alive_of(id).find(buffer(id).offset);
-          if (last[id] == i && found != alive_of(id).end() && found->second == id)
-            alive_of(id).erase(found);
+          if (found != alive_of(id).end() && found->second == id) alive_of(id).erase(found);
         }
     }
   }

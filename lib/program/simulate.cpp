@@ -13,16 +13,6 @@ namespace {
 
 constexpr double kUnknown = -1;
 
-/// Slowest tier that a transfer of the storage lane touches.
-Tier tier_of(const Compiled& compiled, const Instruction& instruction) {
-  if (instruction.kind == Kind::load) return Tier::nvme;
-  Tier slowest = Tier::host;
-  for (const auto* ids : {&instruction.reads, &instruction.writes})
-    if (!ids->empty())
-      slowest = std::max(slowest, compiled.buffers[static_cast<std::size_t>(ids->front())].tier);
-  return slowest;
-}
-
 /// Operations that need other stages: who takes part, and when each of them started.
 struct Meeting {
   std::int32_t expected = 0;
@@ -176,6 +166,15 @@ class Walk {
 };
 
 }  // namespace
+
+Tier tier_of(const Compiled& compiled, const Instruction& instruction) {
+  if (instruction.kind == Kind::load) return Tier::nvme;
+  Tier slowest = Tier::host;
+  for (const auto* ids : {&instruction.reads, &instruction.writes})
+    if (!ids->empty())
+      slowest = std::max(slowest, compiled.buffers[static_cast<std::size_t>(ids->front())].tier);
+  return slowest;
+}
 
 double seconds_of(const Compiled& compiled, const Instruction& instruction, const Rates& rates) {
   const auto bytes = static_cast<double>(instruction.bytes);

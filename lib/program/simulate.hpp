@@ -19,6 +19,9 @@ struct Rates {
   double host_bytes_per_second = 1e10;    ///< between device and host tier
 };
 
+/// Slowest tier that an instruction of the storage lane touches; token files count as NVMe.
+Tier tier_of(const Compiled& compiled, const Instruction& instruction);
+
 /// Seconds of an instruction that neither waits nor shares its rate.
 double seconds_of(const Compiled& compiled, const Instruction& instruction, const Rates& rates);
 

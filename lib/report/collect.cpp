@@ -129,12 +129,31 @@ void add_traffic(RunReport& report, const comm::World& world, const Trainer& tra
   }
 }
 
-void add_io(RunReport& report, const comm::World& world, const Trainer& trainer) {
-  const std::array<std::int64_t, 3> own{trainer.reads().bytes, trainer.reads().calls,
-                                        trainer.reads().nanoseconds};
-  std::array<std::int64_t, 3> sum{};
-  MPI_Reduce(own.data(), sum.data(), 3, MPI_INT64_T, MPI_SUM, 0, world.comm());
-  report.io.push_back({"read", "tokens", sum[0], sum[1], 1e-9 * static_cast<double>(sum[2])});
+/// What files gave and took: token reads, and the NVMe tier from the making of its state on.
+void add_io(RunReport& report, const comm::World& world, Trainer& trainer) {
+  struct Row {
+    const char* op;
+    const char* what;
+    double bytes, calls, seconds;
+  };
+  io::aio::Counters nvme;
+  if (trainer.store().has_storage()) nvme = trainer.store().transfers().counters();
+  const engine::ReadCounts& tokens = trainer.reads();
+  const auto number = [](std::int64_t count) { return static_cast<double>(count); };
+  const std::array rows{Row{"read", "tokens", number(tokens.bytes), number(tokens.calls),
+                            1e-9 * number(tokens.nanoseconds)},
+                        Row{"read", "NVMe tier", number(nvme.bytes_read), number(nvme.blocks_read),
+                            nvme.read_seconds},
+                        Row{"write", "NVMe tier", number(nvme.bytes_written),
+                            number(nvme.blocks_written), nvme.write_seconds}};
+  for (const Row& row : rows) {
+    const std::array<double, 4> own{row.bytes, row.calls, row.seconds, row.calls > 0 ? 1.0 : 0.0};
+    std::array<double, 4> sum{};
+    MPI_Reduce(own.data(), sum.data(), 4, MPI_DOUBLE, MPI_SUM, 0, world.comm());
+    if (sum[1] > 0)
+      report.io.push_back({row.op, row.what, static_cast<std::int64_t>(sum[0]),
+                           static_cast<std::int64_t>(sum[1]), sum[2] / sum[3]});
+  }
 }
 
 /// Region-like kind of an instruction for the Gantt picture.
@@ -194,7 +213,8 @@ std::string mpi_version() {
 program::Rates rates_of_run(const comm::World& world, const Trainer& trainer, bool stepped) {
   RateSamples own;
   if (stepped)
-    own = rate_samples(trainer.executor().instructions(), trainer.executor().intervals());
+    own = rate_samples(trainer.setup().training, trainer.executor().instructions(),
+                       trainer.executor().intervals());
   RateSamples all;
   for (const RateSamples& of_rank : gather(world, std::vector{own})) all.add(of_rank);
   program::Rates rates;

@@ -11,14 +11,37 @@ void RateSamples::add(const RateSamples& other) {
   byte_seconds += other.byte_seconds;
   loaded_bytes += other.loaded_bytes;
   load_seconds += other.load_seconds;
+  hosted_bytes += other.hosted_bytes;
+  host_seconds += other.host_seconds;
   link_bytes_per_second = std::max(link_bytes_per_second, other.link_bytes_per_second);
   if (link_seconds == 0 || (other.link_seconds > 0 && other.link_seconds < link_seconds))
     link_seconds = other.link_seconds;
 }
 
-RateSamples rate_samples(const std::vector<program::Instruction>& list,
+namespace {
+
+/// Time with at least one of several under way, which begin in order.
+class BusyTime {
+ public:
+  void add(const engine::Interval& interval) {
+    seconds_ += std::max(0.0, interval.end - std::max(interval.start, end_));
+    end_ = std::max(end_, interval.end);
+  }
+  double seconds() const { return seconds_; }
+
+ private:
+  double seconds_ = 0;
+  double end_ = -1e300;
+};
+
+}  // namespace
+
+RateSamples rate_samples(const program::Compiled& compiled,
+                         const std::vector<program::Instruction>& list,
                          const std::vector<engine::Interval>& intervals) {
   RateSamples samples;
+  BusyTime storage;
+  BusyTime host;
   for (std::size_t i = 0; i < list.size(); ++i) {
     RateSamples one;
     const double seconds = intervals[i].end - intervals[i].start;
@@ -39,12 +62,19 @@ RateSamples rate_samples(const std::vector<program::Instruction>& list,
         one.link_seconds = seconds;
         break;
       case program::Lane::storage:
-        one.loaded_bytes = bytes;
-        one.load_seconds = seconds;
+        if (program::tier_of(compiled, list[i]) == program::Tier::nvme) {
+          one.loaded_bytes = bytes;
+          storage.add(intervals[i]);
+        } else {
+          one.hosted_bytes = bytes;
+          host.add(intervals[i]);
+        }
         break;
     }
     samples.add(one);
   }
+  samples.load_seconds = storage.seconds();
+  samples.host_seconds = host.seconds();
   return samples;
 }
 
@@ -55,6 +85,8 @@ program::Rates measured_rates(const RateSamples& samples, const program::Rates& 
     rates.memory_bytes_per_second = samples.bytes / samples.byte_seconds;
   if (samples.load_seconds > 0)
     rates.storage_bytes_per_second = samples.loaded_bytes / samples.load_seconds;
+  if (samples.host_seconds > 0)
+    rates.host_bytes_per_second = samples.hosted_bytes / samples.host_seconds;
   if (samples.link_bytes_per_second > 0)
     rates.link_bytes_per_second = samples.link_bytes_per_second;
   if (samples.link_seconds > 0) rates.link_latency = samples.link_seconds;

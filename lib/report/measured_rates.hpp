@@ -12,13 +12,16 @@ namespace trireme::report {
 /// that MPI can.
 struct RateSamples {
   // Sums over instructions: flops and seconds of segments with products, bytes and seconds of other
-  // work of the compute lane, bytes and seconds of loads.
+  // work of the compute lane, bytes of each tier of the storage lane and seconds with any of them
+  // under way.
   double flops = 0;
   double flop_seconds = 0;
   double bytes = 0;
   double byte_seconds = 0;
   double loaded_bytes = 0;
   double load_seconds = 0;
+  double hosted_bytes = 0;
+  double host_seconds = 0;
   /// Of the operation with most bytes a second, waiting included: the others waited more.
   double link_bytes_per_second = 0;
   /// Of the shortest operation; 0: there was none.
@@ -27,8 +30,9 @@ struct RateSamples {
   void add(const RateSamples& other);
 };
 
-/// Of one rank's last run.
-RateSamples rate_samples(const std::vector<program::Instruction>& list,
+/// Of one rank's last run of `compiled`.
+RateSamples rate_samples(const program::Compiled& compiled,
+                         const std::vector<program::Instruction>& list,
                          const std::vector<engine::Interval>& intervals);
 
 /// What was not seen keeps the rate of `otherwise`.

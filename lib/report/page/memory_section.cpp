@@ -89,7 +89,7 @@ void draw_rank(Svg& svg, double top, const std::vector<const Memory*>& entries, 
 
 std::string picture(const RunReport& report, const std::vector<const Memory*>& entries,
                     const std::vector<int>& ranks, const Purposes& purposes,
-                    const std::string& tier) {
+                    const std::string& tier, bool shows_resident) {
   std::map<int, RankTotal> totals;
   for (const Memory* entry : entries) {
     totals[entry->rank].planned += entry->planned;
@@ -98,7 +98,7 @@ std::string picture(const RunReport& report, const std::vector<const Memory*>& e
   std::int64_t largest = 1;
   for (auto& [rank, total] : totals) {
     const auto r = static_cast<std::size_t>(rank);
-    if (tier == "device" && r < report.resident.size()) total.resident = report.resident[r];
+    if (shows_resident && r < report.resident.size()) total.resident = report.resident[r];
     largest = std::max({largest, total.planned, total.used, total.resident});
   }
   Svg svg(kRow * static_cast<double>(ranks.size()), "Memory by rank and purpose: " + tier);
@@ -138,18 +138,13 @@ std::map<std::string, std::pair<Sum, Sum>> arenas(const RunReport& report) {
 std::string table(const RunReport& report) {
   std::vector<std::pair<std::string, std::string>> order;  // (tier, purpose)
   std::map<std::pair<std::string, std::string>, Sum> sums;
-  std::map<int, Sum> by_rank;
+  std::map<std::string, std::map<int, Sum>> by_rank;  // of each tier
   for (const Memory& entry : report.memory) {
     const std::pair key(entry.tier, entry.purpose);
     if (!sums.count(key)) order.push_back(key);
     sums[key].add(entry.planned, entry.used);
-    by_rank[entry.rank].add(entry.planned, entry.used);
+    by_rank[entry.tier][entry.rank].add(entry.planned, entry.used);
   }
-  Sum all;
-  for (const auto& [rank, sum] : by_rank) {
-    all.add(sum.planned, sum.measured ? std::optional(sum.used) : std::nullopt);
-  }
-
   using enum Table::Align;
   Table table({{"Purpose", kText},
                {"Tier", kText},
@@ -164,12 +159,18 @@ std::string table(const RunReport& report) {
               css);
   };
   for (const auto& key : order) row(key.second, key.first, sums[key], "");
-  row("all", "", all, "total");
+  for (const auto& [tier, ranks] : by_rank) {
+    Sum all;
+    for (const auto& [rank, sum] : ranks)
+      all.add(sum.planned, sum.measured ? std::optional(sum.used) : std::nullopt);
+    row("all", tier, all, "total");
+  }
   for (const auto& [tier, arena] : arenas(report)) {
     const auto& [used, in_memory] = arena;
-    row("arena, gaps between buffers included", tier, used, "");
+    const std::string what = tier == "nvme" ? "swap file" : "arena";
+    row(what + ", gaps between buffers included", tier, used, "");
     table.row(
-        {"arena, by the system", tier, "", bytes(in_memory.used_max), "", bytes(in_memory.used)});
+        {what + ", by the system", tier, "", bytes(in_memory.used_max), "", bytes(in_memory.used)});
   }
   const auto process = [&](const std::string& when, const std::vector<std::int64_t>& ranks) {
     if (ranks.empty()) return;
@@ -190,7 +191,11 @@ std::string legend_note(const RunReport& report) {
   std::string text = measured ? "Pale: planned. Solid: used, as measured: pages of model state "
                                 "that are in memory, and the most that instructions had in use."
                               : "Bars: planned by purpose; use was not measured by purpose.";
-  if (!report.resident.empty()) {
+  const bool hosted = std::any_of(report.memory.begin(), report.memory.end(),
+                                  [](const Memory& entry) { return entry.tier == "host"; });
+  const bool device = std::any_of(report.memory.begin(), report.memory.end(),
+                                  [](const Memory& entry) { return entry.tier == "device"; });
+  if (!report.resident.empty() && device && !hosted) {
     text +=
         " Line and number: resident memory of the process at the end by the system's count "
         "(PSS), the program, its libraries and MPI included.";
@@ -219,7 +224,9 @@ std::string memory_section(const RunReport& report) {
   if (!report.memory.empty()) html += legend(purposes);
   for (const auto& [tier, entries] : tiers) {
     if (tiers.size() > 1) html += fmt::format("<h3>{}</h3>", escape(tier));
-    html += picture(report, entries, ranks, purposes, tier);
+    // What a process holds in memory is the sum of its tiers there: no line in one of two.
+    const bool alone = tier == "device" && !tiers.count("host");
+    html += picture(report, entries, ranks, purposes, tier, alone);
   }
   if (!report.memory.empty()) {
     html += "<p class=\"note\">" + legend_note(report);

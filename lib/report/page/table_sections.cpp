@@ -46,7 +46,8 @@ std::string communication(const RunReport& report) {
 
 std::string files(const RunReport& report) {
   if (report.checkpoints.empty() && report.io.empty()) return "";
-  Table table({{"File", kText}, {"Step"}, {"Calls"}, {"Bytes"}, {"Time"}, {"Rate"}});
+  Table table(
+      {{"File", kText}, {"Step"}, {"Calls"}, {"Bytes"}, {"Time a rank"}, {"Rate, all ranks"}});
   for (const Checkpoint& row : report.checkpoints) {
     table.row({row.path, format_integer(row.step), "", format_bytes(static_cast<double>(row.bytes)),
                format_seconds(row.seconds), bandwidth(row.bytes, row.seconds)});

@@ -128,6 +128,10 @@ TEST(AioEngine, BlockSizeIsTheLengthOfARequest) {
     EXPECT_EQ(engine.counters().requests, requests) << units;
     EXPECT_EQ(engine.counters().bytes_written, 100 * kUnit);
     EXPECT_EQ(engine.counters().bytes_read, 0);
+    EXPECT_EQ(engine.counters().blocks_written, requests);
+    EXPECT_EQ(engine.counters().blocks_read, 0);
+    EXPECT_EQ(engine.counters().read_seconds, 0);
+    EXPECT_GT(engine.counters().write_seconds, 0);
   }
 }
 

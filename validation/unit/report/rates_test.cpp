@@ -29,7 +29,7 @@ RateSamples recorded(const program::Compiled& compiled, const program::Rates& ra
     std::vector<engine::Interval> intervals;
     for (std::size_t i = 0; i < ran.start[s].size(); ++i)
       intervals.push_back({slower * ran.start[s][i], slower * ran.end[s][i]});
-    all.add(rate_samples(compiled.stages[s].instructions, intervals));
+    all.add(rate_samples(compiled, compiled.stages[s].instructions, intervals));
   }
   return all;
 }
@@ -53,6 +53,20 @@ TEST(MeasuredRates, AreTheMachinesOwn) {
 
   const program::Rates halved = measured_rates(recorded(setup.training, machine, 2), {});
   EXPECT_NEAR(halved.flops_per_second / found.flops_per_second, 0.5, 1e-9);  // the fault shows
+}
+
+TEST(MeasuredRates, TiersHaveTheirOwn) {
+  deck::Deck deck = pipelined();
+  deck.parallel.zero.offload_optimizer.tier = deck::Tier::nvme;
+  deck.parallel.zero.offload_param.tier = deck::Tier::host;
+  deck.parallel.zero.param_persistence_threshold = 0;
+  const engine::Setup setup(deck);
+  program::Rates machine;
+  machine.storage_bytes_per_second = 3e8;
+  machine.host_bytes_per_second = 4e9;
+  const program::Rates found = measured_rates(recorded(setup.training, machine), {});
+  EXPECT_NEAR(found.storage_bytes_per_second / machine.storage_bytes_per_second, 1, 0.01);
+  EXPECT_NEAR(found.host_bytes_per_second / machine.host_bytes_per_second, 1, 0.01);
 }
 
 TEST(MeasuredRates, WhatWasNotSeenKeepsItsRate) {
