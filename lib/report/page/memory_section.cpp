@@ -32,7 +32,7 @@ class Purposes {
   const std::vector<std::string>& names() const { return names_; }
   std::string css(std::string_view purpose) const {
     const auto at = std::find(names_.begin(), names_.end(), purpose) - names_.begin();
-    return fmt::format("c{}", (at + 1) % 10);
+    return fmt::format("c{}", (at + 1) % 13);  // c0 to c12 of style.cpp
   }
 
  private:

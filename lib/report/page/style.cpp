@@ -3,7 +3,7 @@
 namespace trireme::report {
 namespace {
 
-// c1 to c9 tell series and instruction kinds apart, also for colour-blind readers; c0 is the rest.
+// c1 to c12 tell series and instruction kinds apart, also for colour-blind readers; c0 is the rest.
 constexpr char kColours[] = R"css(
 :root {
   color-scheme: light dark;
@@ -12,7 +12,8 @@ constexpr char kColours[] = R"css(
   --good: #1c7a55; --good-bg: #e3f3ec; --fair: #8a6200; --fair-bg: #fbf1d9;
   --bad: #b3292e; --bad-bg: #fbe6e6;
   --c0: #98a3b0; --c1: #2f6fb5; --c2: #d9772b; --c3: #2e8f74; --c4: #7a62b8; --c5: #bf4b6b;
-  --c6: #b8912b; --c7: #86b4de; --c8: #b3a3dc; --c9: #5f7f8c; --inside: #ffffff;
+  --c6: #b8912b; --c7: #86b4de; --c8: #b3a3dc; --c9: #5f7f8c;
+  --c10: #e3a978; --c11: #7cc2ac; --c12: #d893a8; --inside: #ffffff;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -21,7 +22,8 @@ constexpr char kColours[] = R"css(
     --good: #6fd3a6; --good-bg: #16352a; --fair: #e6bd5c; --fair-bg: #372c12;
     --bad: #f28b8b; --bad-bg: #3d1c1f;
     --c0: #74808d; --c1: #5b9ce0; --c2: #e8944d; --c3: #4cb598; --c4: #9c86d9; --c5: #de7391;
-    --c6: #d1ac4a; --c7: #3d6a97; --c8: #67588f; --c9: #7d9eac; --inside: #0d1218;
+    --c6: #d1ac4a; --c7: #3d6a97; --c8: #67588f; --c9: #7d9eac;
+    --c10: #8f5c30; --c11: #2c6e5d; --c12: #8a4258; --inside: #0d1218;
   }
 }
 )css";
@@ -107,6 +109,7 @@ rect.c2, circle.c2, .area.c2 { fill: var(--c2); } rect.c3, circle.c3, .area.c3 {
 rect.c4, circle.c4 { fill: var(--c4); } rect.c5, circle.c5 { fill: var(--c5); }
 rect.c6, circle.c6 { fill: var(--c6); } rect.c7, circle.c7 { fill: var(--c7); }
 rect.c8, circle.c8 { fill: var(--c8); } rect.c9, circle.c9 { fill: var(--c9); }
+rect.c10 { fill: var(--c10); } rect.c11 { fill: var(--c11); } rect.c12 { fill: var(--c12); }
 .line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); } .line.c3 { stroke: var(--c3); }
 .dot { stroke: var(--card); stroke-width: 1.5; }
 .gantt .bar { stroke: var(--card); stroke-width: .6; }
@@ -117,7 +120,8 @@ rect.c8, circle.c8 { fill: var(--c8); } rect.c9, circle.c9 { fill: var(--c9); }
 i.c0 { background: var(--c0); } i.c1 { background: var(--c1); } i.c2 { background: var(--c2); }
 i.c3 { background: var(--c3); } i.c4 { background: var(--c4); } i.c5 { background: var(--c5); }
 i.c6 { background: var(--c6); } i.c7 { background: var(--c7); } i.c8 { background: var(--c8); }
-i.c9 { background: var(--c9); }
+i.c9 { background: var(--c9); } i.c10 { background: var(--c10); }
+i.c11 { background: var(--c11); } i.c12 { background: var(--c12); }
 )css";
 
 // Tables, facts, the deck, the switch of the loss picture.
