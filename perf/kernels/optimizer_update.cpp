@@ -37,8 +37,7 @@ std::span<float> floats(std::int64_t count) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   check(memory != MAP_FAILED, Exit::kUnexpected, "no memory for {} bytes", bytes);
   madvise(memory, bytes, MADV_HUGEPAGE);
-  const std::span<float> made(static_cast<float*>(memory) + shift,
-                              static_cast<std::size_t>(count));
+  const std::span<float> made(static_cast<float*>(memory) + shift, static_cast<std::size_t>(count));
   std::fill(made.begin(), made.end(), 0.01f);
   return made;
 }
