@@ -53,6 +53,8 @@ program::Options options_of(const deck::Deck& deck) {
   for (const std::int64_t layers : deck.parallel.layers_per_stage)
     options.layers_per_chunk.push_back(narrow<std::int32_t>(layers));
   options.recompute = deck.activation_checkpointing.enabled;
+  options.activation_tier = deck.activation_checkpointing.tier;
+  options.divide_activations = deck.activation_checkpointing.partition;
   options.moments = static_cast<int>(optim::state_names(deck.optimizer).size());
   options.tensor_norms = optim::needs_tensor_norms(deck.optimizer);
   options.zero = deck.parallel.zero;

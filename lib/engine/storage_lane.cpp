@@ -25,14 +25,14 @@ StorageLane::StorageLane(const program::Compiled& compiled, state::Store& store,
   std::size_t pieces = 0;
   for (std::size_t i = 0; i < list_.size(); ++i) {
     if (list_[i].lane != program::Lane::storage) continue;
-    operations_.push_back(resolve(compiled, store, i));
+    operations_.push_back(resolve(compiled, store, i, place));
     pieces += operations_.back().pieces.size();
   }
   in_flight_.reserve(pieces);
 }
 
 StorageLane::Operation StorageLane::resolve(const program::Compiled& compiled, state::Store& store,
-                                            std::size_t index) const {
+                                            std::size_t index, const Place& place) const {
   const program::Instruction& instruction = list_[index];
   Operation made;
   made.index = index;
@@ -42,6 +42,27 @@ StorageLane::Operation StorageLane::resolve(const program::Compiled& compiled, s
   const Buffer& to = compiled.buffers[static_cast<std::size_t>(instruction.writes[0])];
   made.file_read = from.tier == Tier::nvme;
   made.file_write = to.tier == Tier::nvme;
+  if (instruction.unit >= 0) {
+    resolve_unit(instruction, from, to, store, made);
+  } else {  // all of both, or this rank's part of what it has whole
+    const bool own_part = instruction.group == program::Group::tensor;
+    const std::int64_t skipped = own_part ? place.at.tensor * to.bytes : 0;
+    Piece piece;
+    piece.bytes = to.bytes;
+    if (made.file_read) piece.file_offset = from.offset + skipped;
+    if (made.file_write) piece.file_offset = to.offset;
+    if (!made.file_read) piece.from = store.at(from) + skipped;
+    if (!made.file_write) piece.to = store.at(to);
+    made.pieces.push_back(piece);
+  }
+  if (made.file_read || made.file_write)
+    for (Piece& piece : made.pieces) piece.bytes = round_up(piece.bytes, io::aio::kAlignment);
+  return made;
+}
+
+/// Elements of model state, by the runs that lie together on both sides.
+void StorageLane::resolve_unit(const program::Instruction& instruction, const Buffer& from,
+                               const Buffer& to, state::Store& store, Operation& made) {
   const std::int64_t size = from.bytes / from.elements.size();
   state::for_each_run(
       *store.unit(instruction.unit).unit, instruction.part, instruction.elements,
@@ -68,9 +89,6 @@ StorageLane::Operation StorageLane::resolve(const program::Compiled& compiled, s
         }
         made.pieces.push_back(piece);
       });
-  if (made.file_read || made.file_write)
-    for (Piece& piece : made.pieces) piece.bytes = round_up(piece.bytes, io::aio::kAlignment);
-  return made;
 }
 
 void StorageLane::complete(std::size_t index, const Stopwatch& watch) {

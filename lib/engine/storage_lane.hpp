@@ -41,8 +41,10 @@ class StorageLane {
     std::size_t owner = 0;  // index of its instruction
   };
 
-  Operation resolve(const program::Compiled& compiled, state::Store& store,
-                    std::size_t index) const;
+  Operation resolve(const program::Compiled& compiled, state::Store& store, std::size_t index,
+                    const Place& place) const;
+  static void resolve_unit(const program::Instruction& instruction, const program::Buffer& from,
+                           const program::Buffer& to, state::Store& store, Operation& made);
   bool start_ready(const Stopwatch& watch);
   void begin(const Operation& operation, const Stopwatch& watch);
   bool has_room(const Operation& operation) const;

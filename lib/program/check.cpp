@@ -21,6 +21,7 @@ class Checker {
     for (const StageProgram& stage : compiled_.stages) {
       lifetimes(stage);
       waits(stage);
+      copies(stage);
     }
     events();
     if (found_.empty()) {
@@ -111,6 +112,22 @@ class Checker {
       for (const std::int32_t wait : needed[i])
         if (std::find(has.begin(), has.end(), wait) == has.end())
           defect(stage, i, "does not wait for instruction {}, whose bytes it uses", wait);
+    }
+  }
+
+  /// What leaves for another tier, comes back or is gathered is still the same block's and
+  /// micro-batch's.
+  void copies(const StageProgram& stage) {
+    for (std::size_t i = 0; i < stage.instructions.size(); ++i) {
+      const Instruction& instruction = stage.instructions[i];
+      const bool moves = instruction.kind == Kind::fetch || instruction.kind == Kind::store ||
+                         instruction.kind == Kind::all_gather;
+      if (!moves || instruction.unit >= 0 || instruction.step >= 0) continue;
+      for (const auto* ids : {&instruction.reads, &instruction.writes})
+        for (const BufferId id : *ids)
+          if (buffer(id).owner != instruction.block || buffer(id).micro != instruction.micro)
+            defect(stage, i, "buffer {} holds block {}'s input of micro-batch {}", id,
+                   buffer(id).owner, buffer(id).micro);
     }
   }
 

@@ -14,6 +14,7 @@ namespace trireme::program {
 ///   - a buffer is written before it is read, unless it is resident; buffers alive at once share no
 ///   byte
 ///   - waits point backwards and cover every dependency that reads, writes and reuse of bytes give
+///   - a copy of activations between tiers is of one block and micro-batch
 ///   - every send has one receive of as many bytes, every collective that spans stages all its
 ///   members, channels
 ///     and groups see their operations in one order

@@ -25,7 +25,10 @@ Compiled compile(const models::Model& model, const Layout& layout, const Options
                  const ResidentTable& resident) {
   const bool training = !options.shape.forward_only;
   GridProgram grid = schedule_pass(model, layout, options, resident);
-  if (options.recompute && training) grid = recompute_pass(std::move(grid), model);
+  if (options.recompute && training) {
+    grid = recompute_pass(std::move(grid), model);
+    grid = activations_pass(std::move(grid), model, options);
+  }
   grid = weights_pass(std::move(grid), model, options, resident);
   if (training) grid = gradients_pass(std::move(grid), model, layout, options, resident);
   grid = update_pass(std::move(grid), model, layout, options, resident);

@@ -2,7 +2,8 @@
 // The chain of passes that makes a step program. Each is a pure function from grid program to grid
 // program, of inputs that all ranks agree on. A new concern is a new pass in this chain.
 //
-//     schedule -> recompute -> weights -> gradients -> update -> memory plan -> waits
+//     schedule -> recompute -> activations -> weights -> gradients -> update -> memory plan ->
+//     waits
 //
 // Weights, gradients and update know ZeRO's stages and the tiers only through where state lives
 // (ResidentTable): what is not whole on the device is brought in before its use, as early as the
@@ -23,7 +24,11 @@ struct Options {
   ScheduleShape shape;
   std::int64_t data = 1;                       ///< ranks of the data group
   std::vector<std::int32_t> layers_per_chunk;  ///< empty: balanced by flops
-  bool recompute = false;     ///< drop and rebuild the activations of all blocks but the last
+  bool recompute = false;  ///< drop and rebuild the activations of all blocks but the last
+  /// Where a block's input waits for its recomputation, and whether the ranks of the tensor group
+  /// divide it, which needs each of them to hold all of it: not with sequence parallelism.
+  Tier activation_tier = Tier::device;
+  bool divide_activations = false;
   int moments = 2;            ///< f32 buffers of optimizer state for each unit
   bool tensor_norms = false;  ///< LAMB: updates need the norms of each tensor first
   deck::ZeroConfig zero;
@@ -53,6 +58,9 @@ GridProgram schedule_pass(const models::Model& model, const Layout& layout, cons
                           const ResidentTable& resident);
 /// Replays a block's forward before its backward instead of keeping what it saved.
 GridProgram recompute_pass(GridProgram grid, const models::Model& model);
+/// Between forward and recomputation a block's input waits on the tier that the options name, or
+/// divided over the tensor group, or both (Rajbhandari et al., arXiv 1910.02054, section 6.1).
+GridProgram activations_pass(GridProgram grid, const models::Model& model, const Options& options);
 /// Weights that are divided or away are gathered and fetched before each use (ZeRO stage 3,
 /// parameter offload).
 GridProgram weights_pass(GridProgram grid, const models::Model& model, const Options& options,

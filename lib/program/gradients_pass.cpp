@@ -1,4 +1,4 @@
-// Fourth pass: gradients are summed over tensor, data and tied groups and taken to where they stay.
+// Fifth pass: gradients are summed over tensor, data and tied groups and taken to where they stay.
 //
 // The sum of a unit starts right behind its last contribution, so that it overlaps what is left of
 // backward. Up to ZeRO stage 1 a unit's gradient is one resident buffer, summed once. From stage 2

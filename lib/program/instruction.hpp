@@ -39,7 +39,7 @@ enum class Kind : std::uint8_t {
   update,      ///< compute: optimizer step of one unit
   round,       ///< compute: weights of one unit from its masters
   fetch,       ///< storage: from a lower tier
-  store,       ///< storage: to a lower tier
+  store,       ///< storage: to a lower tier; with group tensor only this rank's part of the source
 };
 inline constexpr int kKinds = 17;
 
@@ -71,12 +71,13 @@ enum class Purpose : std::uint8_t {
   tokens,
   activations,
   activation_gradients,
-  optimizer,       ///< scratch of the update
-  live_weights,    ///< gathered or fetched for use
-  live_gradients,  ///< whole, until they are summed and divided
-  staging,         ///< on their way between tiers
+  optimizer,         ///< scratch of the update
+  live_weights,      ///< gathered or fetched for use
+  live_gradients,    ///< whole, until they are summed and divided
+  staging,           ///< on their way between tiers
+  kept_activations,  ///< a block's input that waits for its recomputation away from its place
 };
-inline constexpr int kPurposes = 12;
+inline constexpr int kPurposes = 13;
 
 using deck::Tier;
 inline constexpr int kTiers = 3;

@@ -47,12 +47,18 @@ std::string text_of(const Compiled& compiled, const Instruction& i, const std::s
     case Kind::update: return fmt::format("update {}{}", unit, elements);
     case Kind::round: return fmt::format("round {}{}", unit, elements);
     case Kind::fetch:
-    case Kind::store: return fmt::format("{} {} of {}{}", name_of(i.kind), purpose, unit, elements);
+    case Kind::store:
+      if (i.unit < 0)
+        return fmt::format("{} {}input of {}{}", name_of(i.kind),
+                           i.group == Group::tensor ? "own part of " : "", block, micro);
+      return fmt::format("{} {} of {}{}", name_of(i.kind), purpose, unit, elements);
     case Kind::all_reduce:
     case Kind::all_gather:
     case Kind::broadcast:
     case Kind::reduce_scatter: break;
   }
+  if (i.block >= 0 && i.step < 0)
+    return fmt::format("{} input of {}{} ({})", name_of(i.kind), block, micro, name_of(i.group));
   if (i.block >= 0)
     return fmt::format("{} {} {}/{}{} ({})", name_of(i.kind), name_of(i.pass), block, step, micro,
                        name_of(i.group));

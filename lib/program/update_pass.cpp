@@ -1,4 +1,4 @@
-// Fifth pass: norm, agreement of the world, updates, and the weights' way back to all who hold
+// Sixth pass: norm, agreement of the world, updates, and the weights' way back to all who hold
 // them.
 //
 // What an update needs and storage keeps is fetched before it and stored behind it, by sub-groups,

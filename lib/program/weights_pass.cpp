@@ -1,4 +1,4 @@
-// Third pass: weights that are divided over ranks or live on another tier are brought into a live
+// Fourth pass: weights that are divided over ranks or live on another tier are brought into a live
 // buffer before each use.
 //
 // A use is the forward of a block on one micro-batch, or its recomputation and backward. Between

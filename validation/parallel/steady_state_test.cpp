@@ -8,6 +8,7 @@
 #include "validation/harness/tiny_models.hpp"
 #include "validation/parallel/cases.hpp"
 
+#include <filesystem>
 #include <limits>
 #include <numeric>
 
@@ -24,6 +25,26 @@ TEST(SteadyState, StepsAfterTheSecondAllocateNothing) {
     run.step();
     run.step();
     for (int step = 3; step <= 10; ++step) {
+      const AllocationWatch watch;
+      run.step();
+      const std::int64_t made = watch.count();
+      EXPECT_EQ(made, 0) << "in step " << step << ", first\n" << watch.where();
+    }
+  }
+}
+
+TEST(SteadyState, NorDoActivationsThatWaitElsewhere) {
+  const comm::World world;
+  int tier = 0;
+  for (GridCase& c : random_cases(world.size(), 4, 6)) {
+    c.deck.activation_checkpointing = {true, static_cast<deck::Tier>(1 + tier++ % 2),
+                                       c.deck.parallel.tensor > 1 && !c.deck.parallel.sequence};
+    c.deck.parallel.zero.nvme_path = std::filesystem::temp_directory_path();
+    SCOPED_TRACE(c.name);
+    EngineRun run(world, c.deck);
+    run.step();
+    run.step();
+    for (int step = 3; step <= 6; ++step) {
       const AllocationWatch watch;
       run.step();
       const std::int64_t made = watch.count();

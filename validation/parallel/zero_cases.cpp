@@ -26,10 +26,12 @@ enum Axis {
   kLive,
   kPersistence,
   kGroups,
+  kActivationTier,
+  kDividedActivations,
   kAxes
 };
 using Choice = std::array<int, kAxes>;
-constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2};
+constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2, 3, 2};
 
 constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
 constexpr std::int64_t kSmall = 1024;  // elements: units of the tiny models have some thousands
@@ -60,6 +62,12 @@ ZeroCase made(const Choice& c, const GridCase& base) {
       std::array<std::int64_t, 3>{0, 64, kUnlimited}[static_cast<std::size_t>(c[kPersistence])];
   const std::int64_t data = base.deck.parallel.data;
   zero.shard_ranks = c[kGroups] && data % 2 == 0 ? data / 2 : 0;
+  deck::RecomputeConfig& kept = out.deck.activation_checkpointing;
+  kept.tier = static_cast<deck::Tier>(c[kActivationTier]);
+  kept.partition =
+      c[kDividedActivations] && out.deck.parallel.tensor > 1 && !out.deck.parallel.sequence;
+  if (c[kActivationTier] || c[kDividedActivations])
+    kept.enabled = out.plain.activation_checkpointing.enabled = true;
   zero.nvme_path = std::filesystem::temp_directory_path();
   zero.aio.checksum = c[kBuckets] == 0;
 
@@ -69,14 +77,18 @@ ZeroCase made(const Choice& c, const GridCase& base) {
   out.same_bits = one_sum && !lamb && !replicas;
   constexpr std::array kTiers{"device", "cpu", "nvme"};
   out.name = fmt::format(
-      "stage {} optimizer {} parameters {}{}{}{}{}{}{}{}{}{} live {} whole {}{} on {}", zero.stage,
-      kTiers[static_cast<std::size_t>(c[kOptimizerTier])],
+      "stage {} optimizer {} parameters {}{}{}{}{}{}{}{}{}{} live {} whole {}{}{}{} on {}",
+      zero.stage, kTiers[static_cast<std::size_t>(c[kOptimizerTier])],
       kTiers[static_cast<std::size_t>(c[kParameterTier])], zero.cyclic ? " cyclic" : "",
       c[kReducePer] ? " sums by micro-batch" : "", c[kGatherPer] ? " gathers by step" : "",
       c[kBuckets] ? " small buckets" : "", c[kOverlap] ? " no overlap" : "",
       c[kReduceScatter] ? " all-reduce" : "", c[kGatherForm] ? " broadcasts" : "",
       c[kPipelined] ? " pipelined" : "", c[kRatio] ? " ratio" : "", c[kLive], c[kPersistence],
-      zero.shard_ranks > 0 ? " groups" : "", base.name);
+      zero.shard_ranks > 0 ? " groups" : "",
+      kept.tier != deck::Tier::device
+          ? fmt::format(" activations {}", kTiers[static_cast<std::size_t>(kept.tier)])
+          : "",
+      kept.partition ? " divided" : "", base.name);
   return out;
 }
 

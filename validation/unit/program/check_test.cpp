@@ -181,6 +181,48 @@ TEST(Checker, CatchesUnequalBytes) {
   });
 }
 
+bool moves_activations(const Instruction& i, Kind kind) { return i.kind == kind && i.unit < 0; }
+
+TEST(Checker, CatchesADroppedStoreOfActivations) {
+  expect_caught([](Compiled& c) {
+    auto [stage, at] =
+        find(c, [](const Instruction& i) { return moves_activations(i, Kind::store); });
+    if (!stage) return false;
+    drop(*stage, at);
+    derive_all(c);
+    return true;
+  });
+}
+
+TEST(Checker, CatchesADroppedFetchOfActivations) {
+  expect_caught([](Compiled& c) {
+    auto [stage, at] =
+        find(c, [](const Instruction& i) { return moves_activations(i, Kind::fetch); });
+    if (!stage) return false;
+    drop(*stage, at);
+    derive_all(c);
+    return true;
+  });
+}
+
+TEST(Checker, CatchesAFetchOfOtherActivations) {
+  expect_caught([](Compiled& c) {
+    for (StageProgram& stage : c.stages) {
+      Instruction* first = nullptr;
+      for (Instruction& i : stage.instructions) {
+        if (!moves_activations(i, Kind::fetch)) continue;
+        if (first) {
+          i.reads = first->reads;
+          derive_all(c);
+          return true;
+        }
+        first = &i;
+      }
+    }
+    return false;
+  });
+}
+
 TEST(Checker, CatchesADeadlockOfListOrder) {
   expect_caught([](Compiled& c) {
     // A stage that puts its first send behind the agreement of the world waits for a peer that

@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 namespace trireme::program {
 namespace {
@@ -99,6 +101,80 @@ TEST(Compile, RecomputeTradesMemoryForSegmentsAndRepeatsNoTransfer) {
   // collective.
   EXPECT_EQ(count(drop, Kind::segment, Pass::recompute), 12 * 8);
   EXPECT_EQ(count(drop, Kind::all_reduce, Pass::recompute), 0);
+}
+
+/// Bytes of a block's input in f32: large beside the alignment of storage.
+constexpr std::int64_t kInput = 2 * 64 * 64 * 4;
+
+ToyShape with_large_inputs(int layers, std::int64_t tensor = 1) {
+  ToyShape toy;
+  toy.layers = layers;
+  toy.sequence = toy.hidden = 64;
+  toy.tensor = tensor;
+  return toy;
+}
+
+TEST(Compile, InputsThatWaitElsewhereLeaveTheDevice) {
+  // GPipe keeps the input of every layer and micro-batch at once.
+  for (const Tier tier : {Tier::device, Tier::host, Tier::nvme})
+    for (const bool divided : {false, true}) {
+      if (tier == Tier::device && !divided) continue;
+      const ToyShape toy = with_large_inputs(6, 2);
+      Options options = pipeline(1, 5, Schedule::gpipe);
+      options.recompute = true;
+      const Compiled here = compile_case(make(toy, options));
+      options.activation_tier = tier;
+      options.divide_activations = divided;
+      const Compiled away = compile_case(make(toy, options));
+      const std::int64_t inputs = 6 * 5 * kInput;
+      const std::int64_t kept = inputs / (divided ? 2 : 1);
+      const std::int64_t leaves = inputs - (tier == Tier::device ? kept : 0);
+      const std::int64_t falls = here.memory.at(0, Tier::device) - away.memory.at(0, Tier::device);
+      EXPECT_LE(falls, leaves);
+      EXPECT_GE(falls, leaves - 4 * kInput);  // what is on its way
+      const std::int64_t waits = tier == Tier::device ? 0 : kept;
+      EXPECT_EQ(away.memory.at(0, Tier::host) + away.memory.at(0, Tier::nvme), waits);
+      EXPECT_EQ(count(away, Kind::fetch), tier == Tier::device ? 0 : 30);
+      EXPECT_EQ(count(away, Kind::all_gather), divided ? 30 : 0);
+      EXPECT_EQ(count(away, Kind::segment), count(here, Kind::segment));
+    }
+}
+
+TEST(Compile, InputsAwayAreThoseOfMicroBatchesInFlight) {
+  ToyShape toy = with_large_inputs(14);
+  Options options = pipeline(4, 8);
+  options.layers_per_chunk = {4, 4, 4, 2};
+  options.recompute = true;
+  options.activation_tier = Tier::host;
+  const Compiled c = compile_case(make(toy, options));
+  for (std::int32_t s = 0; s < 4; ++s) {
+    const std::int64_t most = options.layers_per_chunk[static_cast<std::size_t>(s)] * (4 - s);
+    EXPECT_LE(c.memory.at(s, Tier::host), most * kInput) << s;
+    EXPECT_GE(c.memory.at(s, Tier::host), (most - 1) * kInput) << s;  // the one just fetched
+  }
+}
+
+TEST(Compile, InputsComeBackOneBlockAhead) {
+  const ToyShape toy = with_large_inputs(6);
+  Options options = pipeline(1, 3, Schedule::gpipe);
+  options.recompute = true;
+  options.activation_tier = Tier::host;
+  const Compiled c = compile_case(make(toy, options));
+  const auto& list = c.stages[0].instructions;
+  int seen = 0;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i].kind != Kind::fetch) continue;
+    std::set<std::pair<int, int>> visits;  // begun before the first reader
+    for (std::size_t k = i + 1; k < list.size(); ++k) {
+      if (list[k].step < 0) continue;
+      visits.emplace(list[k].block, list[k].micro);
+      const auto& reads = list[k].reads;
+      if (std::find(reads.begin(), reads.end(), list[i].writes[0]) != reads.end()) break;
+    }
+    EXPECT_EQ(visits.size(), 2u) << describe(c, list[i]);
+    ++seen;
+  }
+  EXPECT_EQ(seen, 6 * 3);
 }
 
 TEST(Compile, MemoryByPurposeStaysBelowTheArena) {
