@@ -74,7 +74,8 @@ ZeroConfig build_zero(const Draft& d) {
   z.aio = build_aio(d);
   const bool on_nvme = z.offload_optimizer.tier == Tier::nvme ||
                        z.offload_param.tier == Tier::nvme || build_recompute(d).tier == Tier::nvme;
-  if (on_nvme) z.nvme_path = d.text("zero_optimization.offload_optimizer.nvme_path");
+  constexpr char kPath[] = "zero_optimization.offload_optimizer.nvme_path";
+  if (on_nvme && !d.at(kPath).is_auto()) z.nvme_path = d.text(kPath);
   return z;
 }
 

@@ -93,7 +93,7 @@ struct ZeroConfig {
   std::int64_t shard_ranks = 0;
   OffloadOptimizerConfig offload_optimizer;
   OffloadParamConfig offload_param;
-  std::filesystem::path nvme_path;  ///< absolute; one for both, empty unless a tier is nvme
+  std::filesystem::path nvme_path;  ///< absolute, one for all; empty: the run's folder, or no nvme
   AioConfig aio;
 };
 

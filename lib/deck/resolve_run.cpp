@@ -212,10 +212,11 @@ void resolve_run(Draft& draft) {
 }
 
 void resolve_data(Draft& draft, const std::filesystem::path& folder) {
-  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path",
-                          "zero_optimization.offload_optimizer.nvme_path",
-                          "zero_optimization.offload_param.nvme_path"})
+  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path"})
     make_absolute(draft, key, folder);
+  for (const char* key : {"zero_optimization.offload_optimizer.nvme_path",
+                          "zero_optimization.offload_param.nvme_path"})
+    if (!draft.at(key).is_auto()) make_absolute(draft, key, folder);  // auto: the run's folder
   if (draft.at("data.seed").is_auto() && !draft.mistakes.in("run.seed"))
     draft.derive("data.seed", draft.integer("run.seed"));
   if (!draft.at("data.validation_tokens").is_null() &&

@@ -192,7 +192,8 @@ void resolve_nvme_path(Draft& draft, const Situation& s) {
     const std::string_view key = s.optimizer == "nvme"    ? kOptimizerDevice
                                  : s.parameters == "nvme" ? kParamDevice
                                                           : kActivationDevice;
-    return draft.wrong(key, fmt::format("{} \"nvme\" needs a folder on a local NVMe disk; give {}",
+    return draft.wrong(key, fmt::format("{} \"nvme\" needs a folder on a local NVMe disk; give {}, "
+                                        "\"auto\" for the run's folder",
                                         key, key == kParamDevice ? kParamPath : kOptimizerPath));
   }
   if (optimizer && parameters && *optimizer != *parameters)

@@ -18,9 +18,10 @@ std::vector<Row> optimizer_rows() {
   return {
       works("zero_optimization.offload_optimizer.device", device(), "\"none\"", "",
             "where masters, moments and, from stage 2 on, gradients live; at every stage"),
-      works("zero_optimization.offload_optimizer.nvme_path", text().or_null(), "null", "path",
+      works("zero_optimization.offload_optimizer.nvme_path", text().or_null().derived(), "null",
+            "path",
             "folder on a local NVMe disk; one for optimizer, parameters and activations: given "
-            "here or in offload_param"),
+            "here or in offload_param; auto = the run's folder"),
       works("zero_optimization.offload_optimizer.buffer_count", integer().from(1), "4", "",
             "sub-groups in host memory at once (nvme)"),
       pinned("zero_optimization.offload_optimizer.pin_memory"),
@@ -53,7 +54,7 @@ std::vector<Row> parameter_rows() {
   return {
       works("zero_optimization.offload_param.device", device(), "\"none\"", "",
             "where parameters live between their uses; at every stage"),
-      works("zero_optimization.offload_param.nvme_path", text().or_null(), "null", "path",
+      works("zero_optimization.offload_param.nvme_path", text().or_null().derived(), "null", "path",
             "folder on a local NVMe disk; the same as offload_optimizer's"),
       works("zero_optimization.offload_param.buffer_count", integer().from(1), "5", "",
             "units read at once (nvme)"),

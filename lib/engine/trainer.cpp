@@ -2,6 +2,7 @@
 
 #include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/agree.hpp"
+#include "lib/engine/open_store.hpp"
 #include "lib/program/print.hpp"
 
 #include <fmt/format.h>
@@ -33,9 +34,11 @@ fs::path checkpoints_of(const deck::Deck& deck, const fs::path& folder) {
   return deck.checkpoint.path.empty() ? folder / "checkpoints" : deck.checkpoint.path;
 }
 
-/// On rank 0, and an error of rank 0 on all.
-std::unique_ptr<RunFolder> open_folder(const comm::World& world, const TrainOptions& options) {
+/// On rank 0, and an error of any rank on all. Nothing is made where state has no place to go.
+std::unique_ptr<RunFolder> open_folder(const comm::World& world, const deck::Deck& deck,
+                                       const TrainOptions& options) {
   std::unique_ptr<RunFolder> folder;
+  comm::on_all_ranks(world, [&] { check_swap_folder(deck); });
   comm::on_all_ranks(world, [&] {
     if (world.rank() == 0) folder = std::make_unique<RunFolder>(options.run_folder, options.resume);
   });
@@ -53,13 +56,11 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
       deck_(setup.deck),
       options_(options),
       folder_path_(options.run_folder),
-      folder_(open_folder(world, options)),
+      folder_(open_folder(world, setup.deck, options)),
       stop_(limits_of(setup.deck, options), began_),
       place_{setup.grid, setup.grid.coordinates(world.rank())},
       peak_(peak_flops(world, setup.deck, runtime)),
-      store_(world, setup.model, setup.layout, setup.resident, setup.options,
-             state::seat_of(setup.model, place_.at),
-             {&setup.training, &setup.evaluation, &setup.refresh}),
+      store_(open_store(world, setup, state::seat_of(setup.model, place_.at), options.run_folder)),
       communicators_(world, setup.grid, comm_options(setup.deck)),
       batches_(setup.deck),
       control_(setup.deck),
@@ -81,7 +82,12 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
   world.on_watch_expired([folder = folder_path_, step = watched_step_](const std::string& text) {
     if (!has_exit(folder)) write_exit(folder, static_cast<int>(Exit::kPeer), text, *step);
   });
-  start();
+  try {
+    start();
+  } catch (const Error& error) {
+    record_failure(error);
+    throw;
+  }
 }
 
 /// Fresh weights, or those of a checkpoint; then the log and the resolved deck.
@@ -344,7 +350,7 @@ void Trainer::record_failure(const Error& error) noexcept {
   try {
     if (leads() || !has_exit(folder_path_))
       write_exit(folder_path_, error.exit_code(), error.text(), step_);
-    if (leads()) log_->write(io::StopEvent{step_, error.text(), error.exit_code(), {}});
+    if (leads() && log_) log_->write(io::StopEvent{step_, error.text(), error.exit_code(), {}});
   } catch (const std::exception&) {
   }
 }

@@ -87,9 +87,13 @@ void Store::open_storage(const deck::ZeroConfig& zero, std::int64_t bytes) {
   settings.single_submit = zero.aio.single_submit;
   settings.overlap_events = zero.aio.overlap_events;
   settings.max_transfers = kTransfers;
-  swap_ = std::make_unique<io::aio::SwapFile>(zero.nvme_path.string(),
-                                              round_up(bytes, program::kStorageAlignment),
-                                              io::aio::SwapOptions{.checksums = zero.aio.checksum});
+  try {
+    swap_ = std::make_unique<io::aio::SwapFile>(
+        zero.nvme_path.string(), round_up(bytes, program::kStorageAlignment),
+        io::aio::SwapOptions{.checksums = zero.aio.checksum});
+  } catch (const Error& error) {
+    fail(error.code(), "zero_optimization.offload_optimizer.nvme_path: {}", error.text());
+  }
   transfers_ = std::make_unique<io::aio::Engine>(settings, [this] {
     if (const std::function<void()>* listener = listener_.load()) (*listener)();
   });

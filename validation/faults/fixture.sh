@@ -108,6 +108,35 @@ same_losses() {
   fi
 }
 
+# A disk of SIZE in the folder disk, for a test that fills it or makes it read-only. Where there can be none the test
+# ends, visibly not run; in a build with TRIREME_STRICT it fails.
+mount_disk() {
+  mkdir disk
+  truncate -s "$1" image
+  if { mke2fs -q -t ext4 -O ^has_journal -m 0 image && mount -o loop image disk; } 2>reason; then
+    mounted=$work/disk
+    return
+  fi
+  if [ "${TRIREME_STRICT:-0}" = 1 ]; then
+    wrong "no file system to fill: $(cat reason)"
+    exit 1
+  fi
+  echo "skipped: no file system to fill: $(cat reason)"
+  exit 77  # as ctest knows it
+}
+room() { df --output=avail -B1024 disk | tail -n 1; }  # in KiB
+# Leaves $1 KiB.
+fill() { rm -f disk/filler; head -c "$((($(room) - $1) * 1024))" /dev/zero >disk/filler; }
+
+# Arguments that put all state that can be there on NVMe, in the folder $1 (or "auto").
+on_nvme() {
+  local key
+  for key in stage=3 offload_optimizer.device=nvme offload_param.device=nvme "offload_optimizer.nvme_path=$1" \
+    offload_param.max_in_cpu=0 stage3_param_persistence_threshold=0; do
+    printf -- '--set\nzero_optimization.%s\n' "$key"
+  done
+}
+
 make_tokens() {
   awk 'BEGIN { srand(3); n = split("the ship of three oars rows over a dark sea while men sing and drums beat", w, " ")
     for (d = 0; d < 60; ++d) { for (i = 0; i < 60; ++i) printf "%s ", w[1 + int(rand() * n)]; print "\n" } }' >text.txt

@@ -56,6 +56,9 @@ class ResumeLaw : public testing::Test {
     return decks.deck(world.size(), extra + R"(, "parallel": )" + grid);
   }
 
+  /// State divided and placed as this ZeRO section says, "": stage 0 on the device.
+  deck::Deck at_home(const std::string& zero) const;
+
   /// The checkpoint behind step kHalf of a run, written again with another RunState.
   std::string tampered(const deck::Deck& deck, const std::string& from, const std::string& folder,
                        const std::function<void(checkpoint::RunState&)>& change) {
@@ -105,6 +108,10 @@ std::string grid_of(int ranks) {
   if (ranks == 2) return R"({"tensor": 1, "pipeline": 2})";
   return R"({"data": 2, "tensor": 1, "pipeline": 2})";
 }
+std::string data_grid_of(int ranks) {
+  return ranks == 4 ? R"({"data": 2, "tensor": 2, "pipeline": 1})"
+                    : fmt::format(R"({{"data": {}, "tensor": 1, "pipeline": 1}})", ranks);
+}
 std::string other_grid_of(int ranks) {
   return ranks == 4 ? R"({"data": 1, "tensor": 2, "pipeline": 2, "sequence": true})"
                     : R"({"tensor": 2, "pipeline": 1})";
@@ -124,6 +131,49 @@ TEST_F(ResumeLaw, SameGridSameBits) {
     EXPECT_EQ(rest.outcome.code, Exit::kOk);
     EXPECT_EQ(rest.outcome.validation_loss, straight.outcome.validation_loss);
     expect_same_bits(rest, straight);
+  }
+}
+
+// Stages and tiers; sums by the step, in the order of stage 0.
+const std::vector<std::string> kHomes{
+    R"({"stage": 1})", R"({"stage": 2, "offload_optimizer": {"device": "cpu", "ratio": 0.5}})",
+    R"({"stage": 3, "round_robin_gradients": true, "stage3_param_persistence_threshold": 64})",
+    R"({"stage": 0, "offload_optimizer": {"device": "nvme", "nvme_path": "auto"},
+        "offload_param": {"device": "cpu"}, "stage3_param_persistence_threshold": 64})",
+    R"({"stage": 3, "offload_optimizer": {"device": "nvme", "nvme_path": "auto"},
+        "offload_param": {"device": "nvme", "max_in_cpu": 0}, "sub_group_size": 512,
+        "stage3_param_persistence_threshold": 0})"};
+deck::Deck ResumeLaw::at_home(const std::string& zero) const {
+  const std::string extra = zero.empty() ? "" : R"(, "zero_optimization": )" + zero;
+  return decks.deck(world.size(), extra + R"(, "parallel": )" + data_grid_of(world.size()),
+                    {"parallel.zero.reduce_per=step"});
+}
+
+TEST_F(ResumeLaw, EveryStageAndTierSameBits) {
+  for (std::size_t home = 0; home < kHomes.size(); ++home) {
+    SCOPED_TRACE(kHomes[home]);
+    const deck::Deck whole = at_home(kHomes[home]);
+    const Finished straight = train(whole, fmt::format("straight{}", home));
+    const std::string halves = fmt::format("halves{}", home);
+    train(whole, halves, "", kHalf);
+    expect_same_bits(train(whole, halves, "latest"), straight);
+  }
+}
+
+TEST_F(ResumeLaw, ChangeOfStageAndTierSameBits) {
+  const Finished straight = train(at_home(""), "straight");
+  for (std::size_t home = 0; home < kHomes.size(); ++home) {
+    const std::string& next = kHomes[(home + 2) % kHomes.size()];
+    SCOPED_TRACE(kHomes[home] + " to " + next);
+    const std::string halves = fmt::format("halves{}", home);
+    train(at_home(kHomes[home]), halves, "", kHalf);
+    const Finished rest = train(at_home(next), halves, "latest");
+    expect_same_bits(rest, straight);
+    if (world.rank() == 0) {
+      const std::string log = test::read_whole(decks.path(halves) + "/" + io::kLogName);
+      EXPECT_NE(log.find("zero_optimization."), std::string::npos)
+          << "the change is not in the log";
+    }
   }
 }
 

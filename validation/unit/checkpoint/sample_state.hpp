@@ -19,10 +19,10 @@ class SampleState {
               std::span<const std::string_view> moments = kMoments,
               const deck::ZeroConfig& zero = {})
       : world_(world),
-        grid_(grid),
+        grid_(grid.with_shard(static_cast<int>(zero.stage > 0 ? zero.shard_ranks : 0))),
         moments_(moments),
-        model_(models::build_language_model(config, placement_of(grid, zero))),
-        options_(options_of(grid, moments, zero)),
+        model_(models::build_language_model(config, placement_of(grid_, zero))),
+        options_(options_of(grid_, moments, zero)),
         layout_(program::make_layout(model_, options_)),
         resident_(model_, layout_, options_),
         compiled_(program::compile(model_, layout_, options_, resident_)),
@@ -75,7 +75,8 @@ class SampleState {
     if (zero.stage > 0) placement.sharding.ranks = grid.shard();
     placement.sharding.cyclic = zero.cyclic;
     placement.sharding.alignment = 2048;
-    if (zero.stage == 3) placement.sharding.whole_up_to = placement.sharding.whole_in_total = 64;
+    if (zero.stage == 3 || zero.offload_param.tier != deck::Tier::device)
+      placement.sharding.whole_up_to = placement.sharding.whole_in_total = 64;
     return placement;
   }
 
