@@ -23,7 +23,6 @@ OffloadOptimizerConfig build_offload_optimizer(const Draft& d) {
   o.buffer_count = d.integer("zero_optimization.offload_optimizer.buffer_count");
   o.pipeline_read = d.boolean("zero_optimization.offload_optimizer.pipeline_read");
   o.pipeline_write = d.boolean("zero_optimization.offload_optimizer.pipeline_write");
-  o.fast_init = d.boolean("zero_optimization.offload_optimizer.fast_init");
   o.ratio = d.number("zero_optimization.offload_optimizer.ratio");
   return o;
 }

@@ -50,7 +50,6 @@ struct OffloadOptimizerConfig {
   std::int64_t buffer_count = 4;  ///< sub-groups in host memory at once
   bool pipeline_read = false;     ///< read the next sub-group while one is updated
   bool pipeline_write = false;    ///< write the last sub-group while one is updated
-  bool fast_init = false;         ///< NVMe state starts as what the empty file reads
   double ratio = 1;               ///< share of the elements that lives on the offload tier
 };
 

@@ -138,10 +138,14 @@ void check_communication(Draft& draft, const Situation& s) {
     idle_here(draft, s.undivided,
               {"zero_optimization.reduce_scatter", "zero_optimization.allgather_partitions",
                "zero_optimization.allgather_bucket_size", kRoundRobin, kPartition});
+  else if (s.stage == 3 && s.parameters == "none")
+    idle_here(draft, "stage 3 gathers into a buffer apart from the shares, always in one call",
+              {"zero_optimization.allgather_partitions"});
   if (s.alone) {
     constexpr std::string_view why = "parallel.data is 1, nothing is summed or gathered";
     idle_here(draft, why, {"zero_optimization.reduce_bucket_size"});
-    if (draft.at(kOverlap) == Value{false}) no_influence(draft, kOverlap, why);
+    if (s.parameters == "none" && draft.at(kOverlap) == Value{false})
+      no_influence(draft, kOverlap, why);
   }
 }
 
@@ -169,13 +173,18 @@ void check_tiers(Draft& draft, const Situation& s) {
     idle_here(draft, fmt::format("offload_optimizer.device is \"{}\", not \"nvme\"", s.optimizer),
               {"zero_optimization.offload_optimizer.buffer_count",
                "zero_optimization.offload_optimizer.pipeline_read",
-               "zero_optimization.offload_optimizer.pipeline_write",
-               "zero_optimization.offload_optimizer.fast_init"});
+               "zero_optimization.offload_optimizer.pipeline_write"});
+  else if (!draft.boolean("zero_optimization.offload_optimizer.pipeline_read"))
+    idle_here(draft, "without offload_optimizer.pipeline_read one sub-group is read at a time",
+              {"zero_optimization.offload_optimizer.buffer_count"});
   if (s.parameters != "nvme")
     idle_here(draft, fmt::format("offload_param.device is \"{}\", not \"nvme\"", s.parameters),
               {"zero_optimization.offload_param.buffer_count",
                "zero_optimization.offload_param.buffer_size",
                "zero_optimization.offload_param.max_in_cpu"});
+  else if (draft.at(kOverlap) == Value{false})
+    idle_here(draft, "without overlap_comm units are read one at a time, when they are used",
+              {"zero_optimization.offload_param.buffer_count"});
   if (!s.nvme())
     idle_here(
         draft, "nothing is on NVMe",

@@ -23,14 +23,15 @@ std::vector<Row> optimizer_rows() {
             "folder on a local NVMe disk; one for optimizer, parameters and activations: given "
             "here or in offload_param; auto = the run's folder"),
       works("zero_optimization.offload_optimizer.buffer_count", integer().from(1), "4", "",
-            "sub-groups in host memory at once (nvme)"),
+            "sub-groups in host memory at once (nvme with pipeline_read)"),
       pinned("zero_optimization.offload_optimizer.pin_memory"),
       works("zero_optimization.offload_optimizer.pipeline_read", boolean(), "false", "",
             "read the next sub-group while one is updated (nvme)"),
       works("zero_optimization.offload_optimizer.pipeline_write", boolean(), "false", "",
             "write the last sub-group while one is updated (nvme)"),
-      works("zero_optimization.offload_optimizer.fast_init", boolean(), "false", "",
-            "moments start as what the empty file reads, without a first write (nvme)"),
+      idle("zero_optimization.offload_optimizer.fast_init", boolean(), "false",
+           "moments on NVMe always start as what the empty file reads, without a first write",
+           "moments without a first write"),
       works("zero_optimization.offload_optimizer.ratio", number().from(0).up_to(1), "1.0", "",
             "share of the elements that is offloaded; the rest stays on the device (Twin-Flow). "
             "Here at every stage and tier"),

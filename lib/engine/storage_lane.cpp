@@ -110,7 +110,8 @@ void StorageLane::begin(const Operation& operation, const Stopwatch& watch) {
   if (!skipped) live_memory_.start(index);
   if (operation.kind == Kind::load) {
     load_(index);
-  } else if (!skipped && (operation.file_read || operation.file_write)) {
+  } else if (!skipped && !operation.pieces.empty() &&
+             (operation.file_read || operation.file_write)) {
     for (const Piece& piece : operation.pieces) {
       const auto bytes = static_cast<std::size_t>(piece.bytes);
       in_flight_.push_back(

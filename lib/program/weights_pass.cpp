@@ -42,7 +42,8 @@ class Weights {
   std::vector<Use> uses_of(std::int32_t stage) const;
   std::vector<Filling> fillings_of(const std::vector<Use>& uses) const;
   bool keeps(const std::vector<Use>& uses, std::size_t from, std::size_t next) const;
-  void look_ahead(const std::vector<Use>& uses, std::vector<Filling>& fillings) const;
+  void look_ahead(std::int32_t stage, const std::vector<Use>& uses,
+                  std::vector<Filling>& fillings) const;
   void fill(std::int32_t stage, std::int32_t unit, BufferId live);
   std::int64_t size(const Use& use) const { return ops_.unit(use.unit).body; }
   bool moves(BufferId id) const {
@@ -128,26 +129,33 @@ std::vector<Filling> Weights::fillings_of(const std::vector<Use>& uses) const {
 }
 
 /// Moves fillings ahead of their first use: in order, no more elements at once than the prefetch
-/// bucket holds, never above the bound on live parameters.
-void Weights::look_ahead(const std::vector<Use>& uses, std::vector<Filling>& fillings) const {
+/// bucket holds, no more units from NVMe than have buffers, never above the bound on live
+/// parameters.
+void Weights::look_ahead(std::int32_t stage, const std::vector<Use>& uses,
+                         std::vector<Filling>& fillings) const {
   if (!ops_.zero().overlap_comm) return;
   std::vector<std::int64_t> live(uses.size(), 0);
   for (const Filling& filling : fillings)
     for (std::size_t k = filling.first; k <= filling.last; ++k)
       live[k] += ops_.unit(filling.unit).body;
-  std::vector<std::int64_t> ahead(uses.size(), 0);  // elements filled before their use
+  std::vector<std::int64_t> ahead(uses.size(), 0);    // elements filled before their use
+  std::vector<std::int64_t> reading(uses.size(), 0);  // units of them that come from NVMe
   std::size_t earliest = 0;
   for (Filling& filling : fillings) {
     const std::int64_t elements = ops_.unit(filling.unit).body;
+    const BufferId home = ops_.resident().homes_of(stage, filling.unit, Purpose::weights, false)[0];
+    const std::int64_t read = ops_.buffer(home).tier == Tier::nvme ? 1 : 0;
     while (filling.ahead > earliest) {
       const std::size_t k = filling.ahead - 1;
       if (ahead[k] + elements > ops_.zero().prefetch_bucket_size ||
-          live[k] + elements > ops_.zero().max_live_parameters)
+          live[k] + elements > ops_.zero().max_live_parameters ||
+          reading[k] + read > ops_.zero().offload_param.buffer_count)
         break;
       // The unit's own earlier filling ends first.
       if (uses[k].unit == filling.unit) break;
       ahead[k] += elements;
       live[k] += elements;
+      reading[k] += read;
       --filling.ahead;
     }
     earliest = filling.ahead;
@@ -177,7 +185,7 @@ GridProgram Weights::run() {
   for (std::int32_t stage = 0; stage < grid_.stages; ++stage) {
     const std::vector<Use> uses = uses_of(stage);
     std::vector<Filling> fillings = fillings_of(uses);
-    look_ahead(uses, fillings);
+    look_ahead(stage, uses, fillings);
     for (const Filling& filling : fillings) {
       const nn::Unit& flat = ops_.unit(filling.unit);
       const BufferId home =

@@ -72,13 +72,6 @@ void scramble(state::Store& store, const engine::Place& place) {
                  });
 }
 
-/// A rank that failed must not leave the others waiting for ever.
-comm::CommOptions comm_options() {
-  comm::CommOptions options;
-  options.deadline_seconds = 30;
-  return options;
-}
-
 program::Compiled& broken(engine::Setup& setup, const EngineFaults& faults) {
   if (faults.program) faults.program(setup.training);
   return setup.training;
@@ -110,8 +103,14 @@ std::int32_t MadeTokens::document(std::int64_t position) const {
   return static_cast<std::int32_t>(position / kDocument * kDocument);
 }
 
+comm::CommOptions patient_comm() {
+  comm::CommOptions options;
+  options.deadline_seconds = 30;
+  return options;
+}
+
 EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults,
-                     const engine::ExecutorOptions& options)
+                     const engine::ExecutorOptions& options, const comm::CommOptions& comm)
     : world_(world),
       faults_(faults),
       setup_(deck),
@@ -119,7 +118,7 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
       store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options,
              state::seat_of(setup_.model, place_.at),
              {&setup_.training, &setup_.evaluation, &setup_.refresh}),
-      communicators_(world, setup_.grid, comm_options()),
+      communicators_(world, setup_.grid, comm),
       control_(deck),
       training_(
           setup_.model, broken(setup_, faults), store_, communicators_, place_,
@@ -192,7 +191,9 @@ StepOutcome EngineRun::outcome() {
 }
 
 StepOutcome EngineRun::masters() {
-  return gather_whole(world_, setup_.model, place_, store_, {program::Purpose::masters, 0});
+  const GatherOptions options{.equal_replicas = !faults_.program};
+  return gather_whole(world_, setup_.model, place_, store_, {program::Purpose::masters, 0},
+                      options);
 }
 
 void poison(state::Store& store, const state::UnitState& unit) {

@@ -57,10 +57,14 @@ StepOutcome gather_whole(const comm::World& world, const models::Model& model,
 /// Makes the first master of a unit NaN.
 void poison(state::Store& store, const state::UnitState& unit);
 
+/// A rank that failed must not leave the others waiting for ever.
+comm::CommOptions patient_comm();
+
 class EngineRun {
  public:
   EngineRun(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults = {},
-            const engine::ExecutorOptions& options = {});
+            const engine::ExecutorOptions& options = {},
+            const comm::CommOptions& comm = patient_comm());
 
   /// The next training step.
   engine::StepResult step();

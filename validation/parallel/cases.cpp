@@ -43,7 +43,7 @@ std::vector<Grid> grids_of(int ranks) {
   std::vector<Grid> grids;
   for (int tensor = 1; tensor <= std::min(ranks, kMostTensor); ++tensor)
     for (int pipeline = 1; pipeline <= ranks / tensor; ++pipeline)
-      if (ranks % (tensor * pipeline) == 0)
+      if (kMostTensor % tensor == 0 && ranks % (tensor * pipeline) == 0)
         grids.push_back({ranks / tensor / pipeline, tensor, pipeline});
   return grids;
 }

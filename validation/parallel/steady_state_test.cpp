@@ -6,7 +6,7 @@
 #include "validation/harness/engine_run.hpp"
 #include "validation/harness/runtime_fixture.hpp"
 #include "validation/harness/tiny_models.hpp"
-#include "validation/parallel/cases.hpp"
+#include "validation/parallel/zero_cases.hpp"
 
 #include <filesystem>
 #include <limits>
@@ -17,19 +17,32 @@ namespace {
 
 const auto* const kRuntime = with_runtime(1);
 
+void expect_no_allocations(const comm::World& world, const deck::Deck& deck, int steps) {
+  EngineRun run(world, deck);
+  run.step();
+  run.step();
+  for (int step = 3; step <= steps; ++step) {
+    const AllocationWatch watch;
+    run.step();
+    const std::int64_t made = watch.count();
+    EXPECT_EQ(made, 0) << "in step " << step << ", first\n" << watch.where();
+  }
+}
+
 TEST(SteadyState, StepsAfterTheSecondAllocateNothing) {
   const comm::World world;
   for (const GridCase& c : random_cases(world.size(), 8, 5)) {
     SCOPED_TRACE(c.name);
-    EngineRun run(world, c.deck);
-    run.step();
-    run.step();
-    for (int step = 3; step <= 10; ++step) {
-      const AllocationWatch watch;
-      run.step();
-      const std::int64_t made = watch.count();
-      EXPECT_EQ(made, 0) << "in step " << step << ", first\n" << watch.where();
-    }
+    expect_no_allocations(world, c.deck, 10);
+  }
+}
+
+/// With divided and offloaded state too, on all lanes and the threads that move files.
+TEST(SteadyState, StepsOfEveryStageAndTierAllocateNothing) {
+  const comm::World world;
+  for (const ZeroCase& c : zero_pairs(world.size())) {
+    SCOPED_TRACE(c.name);
+    expect_no_allocations(world, c.deck, 4);
   }
 }
 

@@ -3,9 +3,9 @@
 // in the same order, within the bound elsewhere.
 
 #include "validation/harness/bound.hpp"
-#include "validation/harness/engine_run.hpp"
 #include "validation/harness/runtime_fixture.hpp"
 #include "validation/parallel/zero_cases.hpp"
+#include "validation/parallel/zero_trace.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -14,29 +14,6 @@ namespace trireme::validation {
 namespace {
 
 const auto* const kRuntime = with_runtime(1);
-constexpr int kSteps = 3;
-
-struct Trace {
-  std::vector<double> losses;
-  std::vector<double> norms;
-  StepOutcome first;    // gradients of the first step
-  StepOutcome masters;  // after the last
-  double evaluation = 0;
-};
-
-Trace trace_of(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults = {}) {
-  EngineRun run(world, deck, faults);
-  Trace made;
-  for (int step = 0; step < kSteps; ++step) {
-    const engine::StepResult result = run.step();
-    made.losses.push_back(result.loss_sum);
-    made.norms.push_back(result.decision.gradient.norm);
-    if (step == 0) made.first = run.outcome();
-  }
-  made.masters = run.masters();
-  made.evaluation = run.evaluate();
-  return made;
-}
 
 void expect_same_bits(const Trace& got, const Trace& want) {
   EXPECT_EQ(got.losses, want.losses);
@@ -44,6 +21,7 @@ void expect_same_bits(const Trace& got, const Trace& want) {
   EXPECT_TRUE(got.first.gradients == want.first.gradients);
   EXPECT_TRUE(got.masters.gradients == want.masters.gradients);
   EXPECT_EQ(got.evaluation, want.evaluation);
+  EXPECT_TRUE(got == want);
 }
 
 void expect_near(const Trace& got, const Trace& want, const deck::Deck& deck) {

@@ -46,7 +46,6 @@ Fields fields_of(const Deck& deck) {
           {"optimizer.buffer_count", text(o.buffer_count)},
           {"optimizer.pipeline_read", text(o.pipeline_read)},
           {"optimizer.pipeline_write", text(o.pipeline_write)},
-          {"optimizer.fast_init", text(o.fast_init)},
           {"optimizer.ratio", text(o.ratio)},
           {"param.tier", name(p.tier)},
           {"param.buffer_count", text(p.buffer_count)},
@@ -89,8 +88,12 @@ const Overrides kStage3 = {kZero + "stage=3"};
 const Overrides kAlone = {kZero + "stage=3", "parallel.tensor=2", "parallel.pipeline=2"};
 const Overrides kCpuOptimizer = {kOptimizer + "device=cpu"};
 const Overrides kNvmeOptimizer = {kOptimizer + "device=nvme", kOptimizer + "nvme_path=/a"};
+const Overrides kNvmePipelined = {kOptimizer + "device=nvme", kOptimizer + "nvme_path=/a",
+                                  kOptimizer + "pipeline_read=true"};
 const Overrides kCpuParam = {kParam + "device=cpu"};
 const Overrides kNvmeParam = {kParam + "device=nvme", kParam + "nvme_path=/a"};
+const Overrides kNvmeUnlapped = {kParam + "device=nvme", kParam + "nvme_path=/a",
+                                 kZero + "overlap_comm=false"};
 const Overrides kRecompute = {kActivation + "enabled=true"};
 const Overrides kNoRecompute = {kActivation + "enabled=false"};
 const Overrides kRecomputeTensor = {kActivation + "enabled=true", "parallel.tensor=2"};
@@ -112,7 +115,7 @@ const std::vector<KeyCase> kCases = {
      "allgather_partitions",
      "false",
      kStage2,
-     {kStage0, kAlone}},
+     {kStage0, kStage3, kAlone}},
     {kZero + "allgather_bucket_size",
      "2e8",
      "allgather_bucket_size",
@@ -156,8 +159,8 @@ const std::vector<KeyCase> kCases = {
      "5",
      "optimizer.buffer_count",
      "5",
-     kNvmeOptimizer,
-     {kCpuOptimizer, kNvmeParam}},
+     kNvmePipelined,
+     {kCpuOptimizer, kNvmeOptimizer, kNvmeParam}},
     {kOptimizer + "pipeline_read",
      "true",
      "optimizer.pipeline_read",
@@ -170,17 +173,16 @@ const std::vector<KeyCase> kCases = {
      "true",
      kNvmeOptimizer,
      {kCpuOptimizer}},
-    {kOptimizer + "fast_init",
-     "true",
-     "optimizer.fast_init",
-     "true",
-     kNvmeOptimizer,
-     {kCpuOptimizer, kStage3}},
     {kOptimizer + "ratio", "0.25", "optimizer.ratio", "0.25", kCpuOptimizer, {kStage3, kCpuParam}},
     {kZero + "cpu_offload", "true", "optimizer.tier", "host", kStage2, {}},
     {kParam + "device", "cpu", "param.tier", "host", kStage2, {}},
     {kParam + "nvme_path", "/b", "nvme_path", "/b", kNvmeParam, {kCpuParam}},
-    {kParam + "buffer_count", "9", "param.buffer_count", "9", kNvmeParam, {kCpuParam}},
+    {kParam + "buffer_count",
+     "9",
+     "param.buffer_count",
+     "9",
+     kNvmeParam,
+     {kCpuParam, kNvmeUnlapped}},
     {kParam + "buffer_size", "1e6", "param.buffer_size", "1000000", kNvmeParam, {kNvmeOptimizer}},
     {kParam + "max_in_cpu", "0", "param.max_in_cpu", "0", kNvmeParam, {kCpuParam}},
     {kZero + "cpu_offload_param", "true", "param.tier", "host", kStage3, {}},
