@@ -126,6 +126,7 @@ MemoryPlan plan_memory(GridProgram& grid,
                        const std::vector<std::array<std::int64_t, kTiers>>& resident_bytes) {
   MemoryPlan plan;
   plan.predecessors.resize(grid.buffers.size());
+  for (const Buffer& buffer : grid.buffers) plan.undivided.push_back(buffer.part == Part::none);
   std::vector<std::size_t> last(grid.buffers.size(), 0);
   std::vector<bool> moves(grid.buffers.size(), false);  // storage reads or writes it
   for (std::size_t i = 0; i < grid.order.size(); ++i) {
@@ -229,16 +230,18 @@ std::vector<std::vector<std::int32_t>> waits_of(const StageProgram& program,
       for (const BufferId former : plan.predecessors[static_cast<std::size_t>(id)])
         for (const Touch& touch : of(former).frontier) waits.push_back(touch.position);
     });
-    Touch touch{static_cast<std::int32_t>(i), instruction.part, instruction.elements, false};
-    for (const BufferId id : instruction.reads) of(id).wait_for(touch, waits);
-    touch.writes = true;
-    for (const BufferId id : instruction.writes) of(id).wait_for(touch, waits);
-    for (const BufferId id : instruction.writes) of(id).add(touch);
-    touch.writes = false;
+    const auto touch = [&](BufferId id, bool writes) {
+      const bool undivided = plan.undivided[static_cast<std::size_t>(id)];
+      return Touch{static_cast<std::int32_t>(i), undivided ? Part::none : instruction.part,
+                   instruction.elements, writes};
+    };
+    for (const BufferId id : instruction.reads) of(id).wait_for(touch(id, false), waits);
+    for (const BufferId id : instruction.writes) of(id).wait_for(touch(id, true), waits);
+    for (const BufferId id : instruction.writes) of(id).add(touch(id, true));
     for (const BufferId id : instruction.reads)
       if (std::find(instruction.writes.begin(), instruction.writes.end(), id) ==
           instruction.writes.end())
-        of(id).add(touch);
+        of(id).add(touch(id, false));
 
     std::sort(waits.begin(), waits.end());
     waits.erase(std::unique(waits.begin(), waits.end()), waits.end());

@@ -21,6 +21,8 @@ struct MemoryPlan {
   /// last users, because list-order lifetimes are not run-time lifetimes (DESIGN section 7, rule
   /// 4).
   std::vector<std::vector<BufferId>> predecessors;
+  /// By buffer: it holds no elements of a unit, so that any two touches of it meet.
+  std::vector<bool> undivided;
 };
 
 /// Alignment of every buffer, bytes; of those that storage reads and writes kStorageAlignment.

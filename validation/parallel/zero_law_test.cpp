@@ -4,8 +4,11 @@
 
 #include "validation/harness/bound.hpp"
 #include "validation/harness/runtime_fixture.hpp"
+#include "validation/harness/tiny_models.hpp"
 #include "validation/parallel/zero_cases.hpp"
 #include "validation/parallel/zero_trace.hpp"
+
+#include <fmt/format.h>
 
 #include <cmath>
 #include <cstdio>
@@ -63,6 +66,33 @@ TEST(ZeroLaw, AllPairs) {
 TEST(ZeroLaw, RandomCases) {
   const comm::World world;
   expect_law(world, zero_random(world.size(), world.size() == 8 ? 12 : 14, 51));
+}
+
+/// A tied unit, units smaller than the ranks (norms and positions of the tiny model), and with an
+/// endless threshold nothing but tails: every stage over one to four micro-batches, to the bit.
+TEST(ZeroLaw, TiedAndTinyUnitsAtEveryStage) {
+  const comm::World world;
+  const bool staged = world.size() % 2 == 0;
+  for (std::int64_t micros = 1; micros <= 4; ++micros) {
+    ZeroCase c;
+    c.plain = engine_deck(tiny_gpt());
+    c.plain.parallel.pipeline = staged ? 2 : 1;
+    c.plain.parallel.data = world.size() / c.plain.parallel.pipeline;
+    c.plain.batch.accumulation = micros;
+    c.plain.batch.global = micros * c.plain.parallel.data;
+    c.deck = c.plain;
+    c.same_bits = true;
+    std::vector<ZeroCase> cases;
+    for (const int stage : {1, 2, 3})
+      for (const std::int64_t whole : {std::int64_t{0}, std::int64_t{1} << 40}) {
+        c.name = fmt::format("stage {}, {} micro-batches, tensors of up to {} whole", stage, micros,
+                             whole);
+        c.deck.parallel.zero.stage = stage;
+        c.deck.parallel.zero.param_persistence_threshold = whole;
+        cases.push_back(c);
+      }
+    expect_law(world, cases);
+  }
 }
 
 }  // namespace
