@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 namespace trireme::engine {
@@ -155,8 +156,10 @@ void Trainer::resume(const fs::path& from) {
       "{} says that {} samples were used in {} steps of {}: its marker is damaged, use an earlier "
       "checkpoint",
       from.string(), state.samples, state.step, deck_.batch.global);
+  const auto start = std::chrono::steady_clock::now();
   checkpoint::load(world_, setup_.grid, setup_.model, from, optim::state_names(deck_.optimizer),
                    store_);
+  const std::chrono::duration<double> loaded = std::chrono::steady_clock::now() - start;
   control_.restore(state.optim);
   step_ = state.step;
   *watched_step_ = step_;
@@ -167,8 +170,8 @@ void Trainer::resume(const fs::path& from) {
   log_.emplace(io::LogFile::open(folder_path_, step_));
   log_->write(io::ResumeEvent{step_, from.string(), changed, {}});
   log_.reset();
-  progress_.say(fmt::format("resumed from {} at step {}{}", from.string(), step_,
-                            changed.empty() ? "" : "; changed: " + changed));
+  progress_.say(fmt::format("resumed from {} at step {}, loaded in {:.3f} s{}", from.string(),
+                            step_, loaded.count(), changed.empty() ? "" : "; changed: " + changed));
   if (later > 0)
     progress_.say(fmt::format("{} later checkpoints were moved to a folder superseded.N", later));
 }
