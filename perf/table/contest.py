@@ -18,9 +18,7 @@ class Finished:
     """One process that ended well."""
     output: str
     folder: pathlib.Path  # its own, removed afterwards
-    started: float  # time.time() right before it started
-    seconds: float
-    peak_rss: int  # of the largest process among it and its children, bytes
+    seconds: float  # from its start to its end; a launcher's waiting before does not count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +31,20 @@ class Contender:
     environment: dict = dataclasses.field(default_factory=dict)
 
 
+# Stamps the moment at which the launcher, if any, lets the program start.
+STAMP = ["sh", "-c", 'date +%s.%N > "$0/began"; exec "$@"']
+
+
 def run_once(bench, contender):
     folder = bench.scratch / "process"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    command = bench.launcher + [str(word).replace("{folder}", str(folder)) for word in contender.command]
+    command = [str(word).replace("{folder}", str(folder)) for word in contender.command]
     environment = {**os.environ, **bench.environment, **contender.environment}
     with open(bench.scratch / "output", "w+") as output, open(bench.scratch / "errors", "w+") as errors:
-        started, start = time.time(), time.perf_counter()
-        process = subprocess.Popen(command, cwd=bench.root, env=environment, stdout=output, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
+        process = subprocess.run([*bench.launcher, *STAMP, folder, *command], cwd=bench.root, env=environment,
+                                 stdout=output, stderr=errors)
+        seconds = time.time() - float((folder / "began").read_text())
         output.seek(0)
         errors.seek(0)
         text, complaint = output.read(), errors.read()
@@ -53,7 +53,7 @@ def run_once(bench, contender):
         bench.log(complaint or text)
         last = (complaint or text).strip().splitlines()[-1:] or ["no message"]
         raise Unavailable(f"{contender.name} ended with {process.returncode}: {last[0][:160]}")
-    return contender.read(Finished(text, folder, started, seconds, usage.ru_maxrss * 1024))
+    return contender.read(Finished(text, folder, seconds))
 
 
 def in_turns(bench, contenders, processes=None):

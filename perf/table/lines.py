@@ -1,7 +1,7 @@
 """A line of the table: our figures beside those of something else, a goal, and whether it is met."""
 
-import csv
 import dataclasses
+import json
 import statistics
 
 
@@ -36,6 +36,7 @@ class Line:
     share: float = None  # of the machine's limit, same minute
     limit: str = ""  # which limit
     why: str = ""  # what limits it, or why something is missing
+    measured: str = ""  # when, on which commit, in how many processes
 
     def best(self, values):
         return (max if self.larger_is_better else min)(values)
@@ -70,7 +71,7 @@ def pair(line, values):
 
 
 HEADER = ["row", "unit", "ours best / median", "beside", "best / median", "ratio", "of the limit", "judged", "reach", "aim",
-          "met"]
+          "met", "measured"]
 
 
 def cells(line):
@@ -78,7 +79,24 @@ def cells(line):
     share = f"{line.share:.2f} of {line.limit}" if line.share is not None else ""
     return [line.row, line.unit, pair(line, line.ours), line.beside, pair(line, line.theirs), number(line.ratio()), share,
             number(line.value()) if goal else "", goal.text(goal.reach) if goal else "", goal.text(goal.aim) if goal else "",
-            line.verdict()]
+            line.verdict(), line.measured]
+
+
+def save(path, lines):
+    path.write_text(json.dumps([dataclasses.asdict(line) for line in lines], indent=1) + "\n")
+
+
+def load(path):
+    """The lines of an earlier run into the same folder; none when there was none."""
+    made = json.loads(path.read_text()) if path.exists() else []
+    return [Line(**{**fields, "goal": fields["goal"] and Goal(**fields["goal"])}) for fields in made]
+
+
+def merged(before, table):
+    """New lines take the place of old ones of the same row, or follow them."""
+    new = {line.row: line for line in table}
+    kept = [new.pop(line.row, line) for line in before]
+    return kept + list(new.values())
 
 
 def markdown(machine, lines, remarks):
@@ -89,12 +107,13 @@ def markdown(machine, lines, remarks):
     return f"{facts}\n\n{table}\n" + (f"\n{notes}" if notes else "")
 
 
-def write_csv(path, lines):
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["row", "unit", "side", "values", "ratio", "share", "judged", "verdict"])
-        for line in lines:
-            for side, values in (("ours", line.ours), (line.beside, line.theirs)):
-                if values:
-                    writer.writerow([line.row, line.unit, side, " ".join(f"{v:.6g}" for v in values),
-                                     number(line.ratio()), number(line.share), number(line.value()), line.verdict()])
+def csv(lines):
+    """Every process's figure, one side of a row a line."""
+    rows = ["row,unit,side,values,ratio,share,judged,verdict,measured"]
+    for line in lines:
+        for side, values in (("ours", line.ours), (line.beside, line.theirs)):
+            if values:
+                cells_ = [line.row, line.unit, side, " ".join(f"{v:.6g}" for v in values), number(line.ratio()),
+                          number(line.share), number(line.value()), line.verdict(), line.measured]
+                rows.append(",".join(f'"{cell}"' for cell in cells_))
+    return "\n".join(rows) + "\n"
