@@ -46,6 +46,11 @@ struct Range {
   constexpr std::int64_t size() const { return end - begin; }
   friend bool operator==(const Range&, const Range&) = default;
 };
+/// What two ranges have in common; empty where they are apart.
+constexpr Range overlap(const Range& a, const Range& b) {
+  const Range both{a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+  return both.size() > 0 ? both : Range{};
+}
 constexpr Range split_evenly(std::int64_t total, std::int64_t parts, std::int64_t index) {
   const std::int64_t base = total / parts;
   const std::int64_t extra = total % parts;

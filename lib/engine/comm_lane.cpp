@@ -105,10 +105,9 @@ void CommLane::resolve_unit(const program::Compiled& compiled, state::Store& sto
     made.count = instruction.bytes / std::int64_t{sizeof(double)};
     return;
   }
-  const bool weights = source.purpose == program::Purpose::weights ||
-                       source.purpose == program::Purpose::live_weights;
-  const std::int64_t size = source.bytes / source.elements.size();
-  made.dtype = weights || size < std::int64_t{sizeof(float)} ? made.dtype : DType::f32;
+  // The operation starts out in the compute dtype; all state but weights is f32.
+  if (source.content != program::Purpose::weights) made.dtype = DType::f32;
+  const auto size = static_cast<std::int64_t>(size_of(made.dtype));
   made.count = instruction.elements.size();
   const nn::Unit& unit = *store.unit(instruction.unit).unit;
   // Of a share inside the whole: its own place; peers' lie `chunk` elements on.
@@ -117,7 +116,6 @@ void CommLane::resolve_unit(const program::Compiled& compiled, state::Store& sto
                          instruction.elements.begin};
     memory += state::element_in(buffer, instruction.part, run) * size;
   };
-  const bool over_shards = made.kind == Kind::all_gather || made.kind == Kind::reduce_scatter;
   if (instruction.part != program::Part::share) {
     made.from += (instruction.elements.begin - source.elements.begin) * size;
     made.to = made.from;
@@ -129,7 +127,7 @@ void CommLane::resolve_unit(const program::Compiled& compiled, state::Store& sto
   const bool scatters = made.kind == Kind::reduce_scatter;
   place(made.from, source, scatters ? 0 : mine);
   place(made.to, target, gathers ? 0 : mine);
-  if (over_shards) made.parts = {instruction.elements.size(), unit.chunk};
+  if (gathers || scatters) made.parts = {instruction.elements.size(), unit.chunk};
 }
 
 comm::Request CommLane::start(const Operation& op) const {

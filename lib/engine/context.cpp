@@ -29,18 +29,16 @@ SegmentContext::SegmentContext(const models::Model& model, const program::Compil
   for (const int unit : block_->units) {
     UnitMemory memory;
     if (unit != models::kNoUnit) memory.unit = &model.units[static_cast<std::size_t>(unit)];
-    const auto find = [&](const std::vector<program::BufferId>& ids, program::Purpose home,
-                          program::Purpose live, std::byte*& body, std::byte*& tail) {
+    const auto find = [&](const std::vector<program::BufferId>& ids, program::Purpose content,
+                          StateMemory& state) {
       for (const program::BufferId id : ids) {
         const program::Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
-        if (buffer.owner != unit || (buffer.purpose != home && buffer.purpose != live)) continue;
-        (buffer.part == program::Part::tail ? tail : body) = store.at(buffer);
+        if (buffer.owner != unit || buffer.content != content) continue;
+        (buffer.part == program::Part::tail ? state.tail : state.body) = store.at(buffer);
       }
     };
-    find(instruction.reads, program::Purpose::weights, program::Purpose::live_weights,
-         memory.weights, memory.weights_tail);
-    find(instruction.writes, program::Purpose::gradients, program::Purpose::live_gradients,
-         memory.gradients, memory.gradients_tail);
+    find(instruction.reads, program::Purpose::weights, memory.weights);
+    find(instruction.writes, program::Purpose::gradients, memory.gradients);
     units_.push_back(memory);
   }
 }
@@ -57,28 +55,30 @@ const nn::PlacedParameter& SegmentContext::placed(nn::ParameterId id) const {
       .unit->parameters[static_cast<std::size_t>(id.index)];
 }
 
-TensorView SegmentContext::weight(nn::ParameterId id) const {
-  const UnitMemory& memory = units_[static_cast<std::size_t>(id.unit)];
+bool SegmentContext::in_tail(nn::ParameterId id) const {
+  return placed(id).offset >= units_[static_cast<std::size_t>(id.unit)].unit->body;
+}
+
+TensorView SegmentContext::parameter_in(const StateMemory& memory, nn::ParameterId id,
+                                        DType dtype) const {
   const nn::PlacedParameter& parameter = placed(id);
-  const bool tail = parameter.offset >= memory.unit->body;
-  const std::int64_t element = parameter.offset - (tail ? memory.unit->body : 0);
-  return {(tail ? memory.weights_tail : memory.weights) +
-              element * static_cast<std::int64_t>(size_of(compute_)),
-          parameter.local, compute_};
+  const std::int64_t body = units_[static_cast<std::size_t>(id.unit)].unit->body;
+  const auto size = static_cast<std::int64_t>(size_of(dtype));
+  std::byte* first = in_tail(id) ? memory.tail + (parameter.offset - body) * size
+                                 : memory.body + parameter.offset * size;
+  return {first, parameter.local, dtype};
+}
+
+TensorView SegmentContext::weight(nn::ParameterId id) const {
+  return parameter_in(units_[static_cast<std::size_t>(id.unit)].weights, id, compute_);
 }
 
 TensorView SegmentContext::gradient(nn::ParameterId id) const {
-  const UnitMemory& memory = units_[static_cast<std::size_t>(id.unit)];
-  const nn::PlacedParameter& parameter = placed(id);
-  const bool tail = parameter.offset >= memory.unit->body;
-  const std::int64_t element = parameter.offset - (tail ? memory.unit->body : 0);
-  auto* values = reinterpret_cast<float*>(tail ? memory.gradients_tail : memory.gradients);
-  return TensorView::of(values + element, parameter.local);
+  return parameter_in(units_[static_cast<std::size_t>(id.unit)].gradients, id, DType::f32);
 }
 
 bool SegmentContext::accumulate(nn::ParameterId id) const {
-  const bool tail = placed(id).offset >= units_[static_cast<std::size_t>(id.unit)].unit->body;
-  return (tail ? instruction_->accumulate_tail : instruction_->accumulate) >> id.unit & 1u;
+  return (in_tail(id) ? instruction_->accumulate_tail : instruction_->accumulate) >> id.unit & 1u;
 }
 
 std::int64_t SegmentContext::first_sample() const {

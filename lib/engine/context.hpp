@@ -34,15 +34,19 @@ class SegmentContext final : public nn::StepContext {
   const RunState* run_;
   std::int64_t micro_batch_;
   std::vector<std::pair<nn::Slot, TensorView>> views_;
-  /// Where a unit's weights and gradients lie while this segment runs.
+  /// Where one kind of a unit's state lies while this segment runs.
+  struct StateMemory {
+    std::byte* body = nullptr;
+    std::byte* tail = nullptr;
+  };
   struct UnitMemory {
     const nn::Unit* unit = nullptr;
-    std::byte* weights = nullptr;  // of the body
-    std::byte* weights_tail = nullptr;
-    std::byte* gradients = nullptr;
-    std::byte* gradients_tail = nullptr;
+    StateMemory weights;
+    StateMemory gradients;
   };
   const nn::PlacedParameter& placed(nn::ParameterId id) const;
+  bool in_tail(nn::ParameterId id) const;
+  TensorView parameter_in(const StateMemory& memory, nn::ParameterId id, DType dtype) const;
 
   DType compute_;
   std::vector<UnitMemory> units_;  // by position in the block

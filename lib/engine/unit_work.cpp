@@ -14,8 +14,6 @@ using program::Purpose;
 
 namespace {
 
-Range common(Range a, Range b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
-
 std::span<float> floats(float* first, std::int64_t count) {
   return {first, static_cast<std::size_t>(count)};
 }
@@ -43,7 +41,7 @@ void UnitWork::resolve_clear(const program::Compiled& compiled) {
   const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(instruction_.writes[0])];
   auto* values = reinterpret_cast<float*>(store_.at(buffer));
   for (const Range& gap : unit_.gaps())
-    if (const Range inside = common(gap, {0, unit_.body}); inside.size() > 0)
+    if (const Range inside = overlap(gap, {0, unit_.body}); inside.size() > 0)
       cleared_.push_back(floats(values + inside.begin, inside.size()));
 }
 
@@ -57,7 +55,7 @@ void UnitWork::resolve_pieces(const program::Compiled& compiled, const comm::Coo
         add_spans(piece);
         if (instruction_.kind == Kind::norm && counts(at))
           for (const Range& range : optim::norm_ranges(unit_, at.tensor))
-            if (const Range both = common(range, run.flat); both.size() > 0)
+            if (const Range both = overlap(range, run.flat); both.size() > 0)
               piece.counted.push_back({both.begin - run.flat.begin, both.end - run.flat.begin});
         pieces_.push_back(std::move(piece));
       });
@@ -124,7 +122,7 @@ void UnitWork::add_spans(Piece& piece) const {
   if (instruction_.kind != Kind::update && instruction_.kind != Kind::trust) return;
   const std::vector<optim::UpdateSpan> all = optim::update_spans(unit_, optimizer_);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const Range both = common(all[i].elements, piece.flat);
+    const Range both = overlap(all[i].elements, piece.flat);
     if (both.size() <= 0) continue;
     optim::UpdateSpan span = all[i];
     span.elements = {both.begin - piece.flat.begin, both.end - piece.flat.begin};

@@ -18,11 +18,6 @@ namespace {
 
 constexpr std::int64_t kFloat = sizeof(float);
 
-Range common(Range a, Range b) {
-  const Range both{std::max(a.begin, b.begin), std::min(a.end, b.end)};
-  return both.size() > 0 ? both : Range{};
-}
-
 /// Contributions to a unit's gradient that are summed together.
 struct Window {
   std::int32_t stage = 0;
@@ -149,7 +144,7 @@ std::optional<BufferId> Gradients::direct_share(const Window& window) const {
 void Gradients::sum(const Window& window, std::optional<BufferId> share) {
   const nn::Unit& flat = ops_.unit(window.unit);
   const Residence here = ops_.residence(window.unit);
-  const Range partial = common(flat.partial, {0, flat.body});
+  const Range partial = overlap(flat.partial, {0, flat.body});
   if (ops_.model().placement.tensor > 1 && partial.size() > 0)
     ops_.all_reduce(window.stage, window.unit, Group::tensor, window.buffer, Part::body, partial);
   if (!data_sums()) return;
@@ -169,7 +164,7 @@ void Gradients::sum_tail(const Window& window) {
   const nn::Unit& flat = ops_.unit(window.unit);
   for (const BufferId tail :
        ops_.resident().homes_of(window.stage, window.unit, Purpose::gradients, true)) {
-    const Range partial = common(flat.partial, {flat.body, flat.elements});
+    const Range partial = overlap(flat.partial, {flat.body, flat.elements});
     if (ops_.model().placement.tensor > 1 && partial.size() > 0)
       ops_.all_reduce(window.stage, window.unit, Group::tensor, tail, Part::tail,
                       {partial.begin - flat.body, partial.end - flat.body});

@@ -2,13 +2,12 @@
 
 #include "validation/harness/engine_run.hpp"
 #include "validation/harness/tiny_models.hpp"
+#include "validation/parallel/pairs.hpp"
 
 #include <fmt/format.h>
 
 #include <array>
 #include <random>
-#include <set>
-#include <tuple>
 
 namespace trireme::validation {
 namespace {
@@ -29,7 +28,7 @@ enum Axis {
   kDocuments,
   kAxes
 };
-using Choice = std::array<int, kAxes>;
+using Choice = Choices<kAxes>;
 
 struct Grid {
   int data = 1;
@@ -114,41 +113,14 @@ Choice drawn(std::mt19937& random, int ranks) {
   return mended(choice, ranks);
 }
 
-using Pair = std::tuple<int, int, int, int>;
-
-std::set<Pair> pairs_of(const Choice& choice) {
-  std::set<Pair> pairs;
-  for (int a = 0; a < kAxes; ++a)
-    for (int b = a + 1; b < kAxes; ++b)
-      pairs.emplace(a, choice[static_cast<std::size_t>(a)], b, choice[static_cast<std::size_t>(b)]);
-  return pairs;
-}
-
 }  // namespace
 
 std::vector<GridCase> all_pairs(int ranks) {
   std::mt19937 random(20);
   std::vector<Choice> pool;
-  std::set<Pair> open;
-  for (int i = 0; i < 2000; ++i) {
-    pool.push_back(drawn(random, ranks));
-    open.merge(pairs_of(pool.back()));
-  }
+  for (int i = 0; i < 2000; ++i) pool.push_back(drawn(random, ranks));
   std::vector<GridCase> cases;
-  while (!open.empty()) {
-    const Choice* best = nullptr;
-    std::size_t most = 0;
-    for (const Choice& candidate : pool) {
-      std::size_t news = 0;
-      for (const Pair& pair : pairs_of(candidate)) news += open.count(pair);
-      if (news > most) {
-        most = news;
-        best = &candidate;
-      }
-    }
-    for (const Pair& pair : pairs_of(*best)) open.erase(pair);
-    cases.push_back(made(*best, ranks));
-  }
+  for (const Choice& choice : covering(pool)) cases.push_back(made(choice, ranks));
   return cases;
 }
 

@@ -1,11 +1,11 @@
 #include "validation/parallel/zero_cases.hpp"
 
+#include "validation/parallel/pairs.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
 #include <random>
-#include <set>
-#include <tuple>
 
 namespace trireme::validation {
 namespace {
@@ -30,7 +30,7 @@ enum Axis {
   kDividedActivations,
   kAxes
 };
-using Choice = std::array<int, kAxes>;
+using Choice = Choices<kAxes>;
 constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2, 3, 2};
 
 constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
@@ -99,40 +99,13 @@ Choice drawn(std::mt19937& random) {
   return choice;
 }
 
-using Pair = std::tuple<std::size_t, int, std::size_t, int>;
-
-std::set<Pair> pairs_of(const Choice& choice) {
-  std::set<Pair> pairs;
-  for (std::size_t a = 0; a < choice.size(); ++a)
-    for (std::size_t b = a + 1; b < choice.size(); ++b) pairs.emplace(a, choice[a], b, choice[b]);
-  return pairs;
-}
-
 }  // namespace
 
 std::vector<ZeroCase> zero_pairs(int ranks) {
   std::mt19937 random(41);
   std::vector<Choice> pool;
-  std::set<Pair> open;
-  for (int i = 0; i < 1000; ++i) {
-    pool.push_back(drawn(random));
-    open.merge(pairs_of(pool.back()));
-  }
-  std::vector<Choice> chosen;
-  while (!open.empty()) {
-    const Choice* best = nullptr;
-    std::size_t most = 0;
-    for (const Choice& candidate : pool) {
-      std::size_t news = 0;
-      for (const Pair& pair : pairs_of(candidate)) news += open.count(pair);
-      if (news > most) {
-        most = news;
-        best = &candidate;
-      }
-    }
-    for (const Pair& pair : pairs_of(*best)) open.erase(pair);
-    chosen.push_back(*best);
-  }
+  for (int i = 0; i < 1000; ++i) pool.push_back(drawn(random));
+  const std::vector<Choice> chosen = covering(pool);
   const std::vector<GridCase> bases = random_cases(ranks, static_cast<int>(chosen.size()), 42);
   std::vector<ZeroCase> cases;
   for (std::size_t i = 0; i < chosen.size(); ++i) cases.push_back(made(chosen[i], bases[i]));

@@ -92,30 +92,29 @@ std::int64_t wrong_after_all_gather(Setting& setting, Communicator& group, const
   return wrong;
 }
 
-TEST_P(OnEveryWay, ReduceScatterSumsMyPartAndLeavesTheRest) {
-  Setting setting(GetParam());
-  int salt = 1;
+/// Expects no wrong element from `wrong(T{}, parts, salt, form)`, over all parts, forms and types.
+template <class Wrong>
+void expect_right_parts(int salt, const Wrong& wrong) {
   for (const Parts& parts : kParts)
     for (const Form& form : forms(parts)) {
-      const auto wrong = [&]<class T>(T) {
-        return wrong_after_reduce_scatter<T>(setting, setting.all(), parts, parts, ++salt, form);
-      };
-      EXPECT_EQ(wrong(float{}), 0) << parts.part << " every " << parts.stride;
-      EXPECT_EQ(wrong(BFloat16{}), 0) << parts.part << " every " << parts.stride;
+      EXPECT_EQ(wrong(float{}, parts, ++salt, form), 0) << parts.part << " every " << parts.stride;
+      EXPECT_EQ(wrong(BFloat16{}, parts, ++salt, form), 0)
+          << parts.part << " every " << parts.stride;
     }
+}
+
+TEST_P(OnEveryWay, ReduceScatterSumsMyPartAndLeavesTheRest) {
+  Setting setting(GetParam());
+  expect_right_parts(1, [&]<class T>(T, const Parts& parts, int salt, const Form& form) {
+    return wrong_after_reduce_scatter<T>(setting, setting.all(), parts, parts, salt, form);
+  });
 }
 
 TEST_P(OnEveryWay, AllGatherPutsPartsInPlaceAndLeavesTheGaps) {
   Setting setting(GetParam());
-  int salt = 1000;
-  for (const Parts& parts : kParts)
-    for (const Form& form : forms(parts)) {
-      const auto wrong = [&]<class T>(T) {
-        return wrong_after_all_gather<T>(setting, setting.all(), parts, parts, ++salt, form);
-      };
-      EXPECT_EQ(wrong(float{}), 0) << parts.part << " every " << parts.stride;
-      EXPECT_EQ(wrong(BFloat16{}), 0) << parts.part << " every " << parts.stride;
-    }
+  expect_right_parts(1000, [&]<class T>(T, const Parts& parts, int salt, const Form& form) {
+    return wrong_after_all_gather<T>(setting, setting.all(), parts, parts, salt, form);
+  });
 }
 
 TEST_P(OnEveryWay, PartsOfShardAndReplicaGroups) {
