@@ -55,6 +55,7 @@ ZeroConfig build_zero(const Draft& d) {
   z.cyclic = d.text("parallel.zero.partition") == "cyclic";
   z.reduce_per = per(d, "parallel.zero.reduce_per");
   z.gather_per = per(d, "parallel.zero.gather_per");
+  z.update_per = d.text("parallel.zero.update_per") == "unit" ? UpdatePer::unit : UpdatePer::step;
   z.overlap_comm = d.boolean("zero_optimization.overlap_comm");
   z.reduce_scatter = d.boolean("zero_optimization.reduce_scatter");
   z.allgather_partitions = d.boolean("zero_optimization.allgather_partitions");

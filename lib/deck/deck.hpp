@@ -44,6 +44,10 @@ enum class Tier { device, host, nvme };
 /// What a step does once, or with every micro-batch.
 enum class Per { step, micro_batch };
 
+/// When weights are updated: once all ranks agree on the whole gradient, or each unit as soon as
+/// its own gradient is complete.
+enum class UpdatePer { step, unit };
+
 /// DeepSpeed's offload_optimizer.
 struct OffloadOptimizerConfig {
   Tier tier = Tier::device;       ///< of masters, moments and, from stage 2 on, gradients
@@ -77,6 +81,7 @@ struct ZeroConfig {
   bool cyclic = false;  ///< round_robin_gradients or parallel.zero.partition
   Per reduce_per = Per::step;         ///< when gradients are summed; resolved by stage
   Per gather_per = Per::micro_batch;  ///< how far stage 3 may keep gathered parameters
+  UpdatePer update_per = UpdatePer::step;
   bool overlap_comm = true;           ///< false: the compute lane waits for each sum and gather
   bool reduce_scatter = true;         ///< false: all-reduce, and keep the own share
   bool allgather_partitions = true;   ///< false: a broadcast from each owner

@@ -15,6 +15,7 @@ constexpr std::string_view kGroup = "zero_optimization.mics_shard_size";
 constexpr std::string_view kPartition = "parallel.zero.partition";
 constexpr std::string_view kRoundRobin = "zero_optimization.round_robin_gradients";
 constexpr std::string_view kReducePer = "parallel.zero.reduce_per";
+constexpr std::string_view kUpdatePer = "parallel.zero.update_per";
 constexpr std::string_view kOverlap = "zero_optimization.overlap_comm";
 constexpr std::string_view kOptimizerDevice = "zero_optimization.offload_optimizer.device";
 constexpr std::string_view kOptimizerPath = "zero_optimization.offload_optimizer.nvme_path";
@@ -133,6 +134,28 @@ void resolve_reduce_per(Draft& draft, const Situation& s) {
     no_influence(draft, kReducePer, "gradient_accumulation_steps is 1");
 }
 
+/// Updates beside backward come before anybody knows the norm, or that a step has to be skipped.
+void check_update_per(Draft& draft) {
+  if (draft.mistakes.in(kUpdatePer) || draft.text(kUpdatePer) != "unit") return;
+  const auto refuse = [&](std::string_view key, std::string_view why, std::string_view nearest) {
+    draft.conflict({kUpdatePer, key}, fmt::format("{} \"unit\" updates before {}; nearest: {}, or "
+                                                  "{} \"step\"",
+                                                  kUpdatePer, why, nearest, kUpdatePer));
+  };
+  const auto on = [&](std::string_view key) {
+    return !draft.mistakes.in(key) && draft.boolean(key);
+  };
+  constexpr std::string_view kClipping = "gradient_clipping";
+  if (!draft.mistakes.in(kClipping) && !draft.at(kClipping).is_auto() &&
+      draft.number(kClipping) != 0)
+    refuse(kClipping, "the norm is known that gradient_clipping compares", "gradient_clipping 0");
+  if (on("fp16.enabled"))
+    refuse("fp16.enabled", "fp16 knows whether to skip the step", "bf16.enabled true");
+  if (on("bf16.enabled") && on("bf16.check_grad_overflow"))
+    refuse("bf16.check_grad_overflow", "it knows whether to skip the step",
+           "bf16.check_grad_overflow false");
+}
+
 void check_communication(Draft& draft, const Situation& s) {
   if (!s.undivided.empty())
     idle_here(draft, s.undivided,
@@ -249,6 +272,7 @@ void resolve_zero(Draft& draft) {
   const Situation situation = situation_of(draft);
   check_stage(draft, situation);
   resolve_reduce_per(draft, situation);
+  check_update_per(draft);
   check_communication(draft, situation);
   check_stage3(draft, situation);
   check_tiers(draft, situation);

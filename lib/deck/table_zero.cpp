@@ -27,6 +27,10 @@ std::vector<Row> division_rows() {
       ours("parallel.zero.gather_per", choice({"step", "micro_batch"}), "\"micro_batch\"", "",
            "gather parameters for each use, or hold them for the step as far as "
            "stage3_max_live_parameters allows (stage 3, offload_param)"),
+      ours("parallel.zero.update_per", choice({"step", "unit"}), "\"step\"", "",
+           "update all weights once the step's gradients are known as a whole, or each block as "
+           "soon as its own are complete: beside backward, without keeping them, at every stage; "
+           "needs a step that is neither clipped nor skipped"),
   };
 }
 

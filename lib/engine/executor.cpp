@@ -145,6 +145,7 @@ void Executor::Impl::resolve(std::size_t index, const program::Compiled& compile
 StepResult Executor::Impl::run(const StepInput& input) {
   run_.input = &input;
   result_ = {};
+  result_.decision.scalars = input.update;
   counted_tokens_ = 0;
   std::fill(store_.scalars().begin(), store_.scalars().end(), 0.0);
   scalar(Scalar::stop) = input.stop ? 1 : 0;

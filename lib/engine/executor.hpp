@@ -47,6 +47,7 @@ struct StepInput {
   std::int64_t first_sample = 0;         ///< global index of the global batch's first sample
   std::int64_t samples_per_replica = 1;  ///< micro-batches x samples of a micro-batch
   bool stop = false;                     ///< this rank asks all to stop after the step
+  optim::StepScalars update;             ///< of updates that come before the decision
 };
 
 /// What the ranks agreed on.

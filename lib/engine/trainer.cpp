@@ -184,6 +184,7 @@ StepInput Trainer::step_input() const {
       control_.loss_scale() / static_cast<double>(setup_.tokens_per_step());
   input.first_sample = step_ * deck_.batch.global;
   input.samples_per_replica = deck_.batch.micro * deck_.batch.accumulation;
+  input.update = control_.ahead();
   return input;
 }
 
@@ -249,6 +250,11 @@ void Trainer::record(const StepResult& result) {
 }
 
 void Trainer::explain_nonfinite(const StepInput& input, double loss) {
+  check(deck_.parallel.zero.update_per == deck::UpdatePer::step, Exit::kNumbers,
+        "step {}: the loss is {}, and with parallel.zero.update_per \"unit\" weights were updated "
+        "before all ranks knew; the last checkpoint is from before. To see where it begins, resume "
+        "from there with --set parallel.zero.update_per=step",
+        step_ + 1, loss);
   training_.search_nonfinite();
   training_.run(input);  // throws with the block where it first appears
   fail(Exit::kNumbers,

@@ -33,6 +33,19 @@ double StepControl::learning_rate() const {
   return schedule_at(scheduler_, optimizer_, state_.applied_steps).learning_rate;
 }
 
+StepScalars StepControl::scalars_with(double gradient_factor) const {
+  const SchedulePoint point = schedule_at(scheduler_, optimizer_, state_.applied_steps);
+  check(point.beta1 < 1, Exit::kUsage,
+        "scheduler.params.decay_mom_rate: the momentum has grown to {} after {} updates and must "
+        "stay below 1; choose a smaller rate or a larger decay_step_size",
+        point.beta1, state_.applied_steps);
+  return {.step = state_.applied_steps + 1,
+          .learning_rate = point.learning_rate,
+          .beta1 = point.beta1,
+          .beta2 = point.beta2,
+          .gradient_factor = gradient_factor};
+}
+
 StepDecision StepControl::decide(const GradientSummary& gradients) {
   const bool finite = !gradients.nonfinite && std::isfinite(gradients.sum_of_squares);
   return finite ? apply(gradients) : skip();
@@ -44,19 +57,10 @@ StepDecision StepControl::apply(const GradientSummary& gradients) {
   decision.loss_scale = loss_scale();
   decision.gradient = gradient_scale(gradients.sum_of_squares, gradients.divisor * loss_scale(),
                                      gradient_clipping_);
-  const SchedulePoint point = schedule_at(scheduler_, optimizer_, state_.applied_steps);
-  check(point.beta1 < 1, Exit::kUsage,
-        "scheduler.params.decay_mom_rate: the momentum has grown to {} after {} updates and must "
-        "stay below 1; choose a smaller rate or a larger decay_step_size",
-        point.beta1, state_.applied_steps);
+  decision.scalars = scalars_with(decision.gradient.factor);
   ++state_.applied_steps;
   state_.skipped_in_a_row = 0;
   update_loss_scaler(precision_.loss_scale, false, state_.scaler);
-  decision.scalars = {.step = state_.applied_steps,
-                      .learning_rate = point.learning_rate,
-                      .beta1 = point.beta1,
-                      .beta2 = point.beta2,
-                      .gradient_factor = decision.gradient.factor};
   return decision;
 }
 

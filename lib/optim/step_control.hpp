@@ -53,6 +53,10 @@ class StepControl {
   /// Learning rate of the next update.
   double learning_rate() const;
 
+  /// Scalars of the coming update where it does not wait for decide(): gradients are neither
+  /// clipped nor scaled nor skipped. decide() then gives the same. Throws like decide().
+  StepScalars ahead() const { return scalars_with(1); }
+
   /// Counts the step as applied or skipped and moves the loss scale.
   /// A step with inf or NaN gradients is skipped where precision.skip_nonfinite_gradients says so
   /// (fp16; bf16 with check_grad_overflow). Throws Exit::kNumbers
@@ -67,6 +71,7 @@ class StepControl {
   void restore(const OptimState& state);
 
  private:
+  StepScalars scalars_with(double gradient_factor) const;
   StepDecision skip();
   StepDecision apply(const GradientSummary& gradients);
 

@@ -54,7 +54,8 @@ class Gradients {
   bool defers() const { return data_sums() && ops_.zero().overlap_comm; }
   /// Whether a window's sum has to be taken on to where it stays.
   bool joins(const Window& window) const {
-    return ops_.residence(window.unit).gradients_leave && !direct_share(window);
+    const Residence here = ops_.residence(window.unit);
+    return here.gradients_leave && !here.gradients_used_up && !direct_share(window);
   }
 
   GridProgram grid_;

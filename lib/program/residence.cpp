@@ -24,7 +24,7 @@ class StageTable {
 
   void add(std::int32_t unit, Purpose purpose, std::int32_t number, Tier tier, Part part,
            Range elements, std::int64_t bytes) {
-    if (bytes == 0) return;
+    if (bytes == 0 && elements.size() == 0) return;
     auto& next = next_[static_cast<std::size_t>(tier)];
     Buffer buffer;
     buffer.bytes = bytes;
@@ -57,6 +57,16 @@ class StageTable {
     add(unit, purpose, number, Tier::device, part, {away, elements}, (elements - away) * kFloat);
     const std::int64_t tail = flat.elements - flat.body;
     add(unit, purpose, number, Tier::device, Part::tail, {0, tail}, tail * kFloat);
+  }
+
+  void add_gradients(std::int32_t unit, const Residence& residence) {
+    const Tier tier = residence.gradients_leave ? residence.gradients : Tier::device;
+    if (!residence.gradients_used_up)
+      return add_f32(unit, Purpose::gradients, 0, residence.gradients_divided, tier);
+    const nn::Unit& flat = model_.units[static_cast<std::size_t>(unit)];
+    const std::int64_t tail = flat.elements - flat.body;
+    add(unit, Purpose::gradients, 0, Tier::device, Part::body, {0, flat.body}, 0);
+    add(unit, Purpose::gradients, 0, Tier::device, Part::tail, {0, tail}, tail * kFloat);
   }
 
   void add_weights(std::int32_t unit, const Residence& residence) {
@@ -101,6 +111,13 @@ Residence residence_of(const models::Model& model, const Options& options, std::
   if (zero.stage >= 2 && !flat.tied) made.gradients = made.optimizer;
   made.gradients_leave =
       zero.stage >= 2 && (made.gradients_divided || made.gradients != Tier::device);
+  // One sum is all that is made of them: they need not wait for others, nor for the step's end.
+  const bool one_sum = zero.reduce_per == deck::Per::step || options.shape.micro_batches == 1;
+  if (zero.update_per == deck::UpdatePer::unit && one_sum && !flat.tied) {
+    made.gradients_leave = made.gradients_used_up = true;
+    made.gradients_divided = false;
+    made.gradients = Tier::device;
+  }
   made.weights_divided = shared && zero.stage >= 3;
   made.weights_move = made.weights_divided || made.weights != Tier::device;
   made.separate_masters = model.placement.compute != DType::f32 || made.optimizer != Tier::device;
@@ -129,10 +146,7 @@ ResidentTable::ResidentTable(const models::Model& model, const Layout& layout,
         record(unit, Purpose::masters, 0, [&] {
           table.add_f32(unit, Purpose::masters, 0, here.optimizer_divided, here.optimizer);
         });
-      record(unit, Purpose::gradients, 0, [&] {
-        table.add_f32(unit, Purpose::gradients, 0, here.gradients_divided,
-                      here.gradients_leave ? here.gradients : Tier::device);
-      });
+      record(unit, Purpose::gradients, 0, [&] { table.add_gradients(unit, here); });
       for (std::int32_t m = 0; m < options.moments; ++m)
         record(unit, Purpose::moments, m, [&] {
           table.add_f32(unit, Purpose::moments, m, here.optimizer_divided, here.optimizer);

@@ -29,6 +29,8 @@ struct Residence {
   bool optimizer_divided = false;  ///< masters and moments
   bool gradients_leave = false;    ///< summed by micro-batch or step into where they stay
   bool gradients_divided = false;  ///< they stay as shares
+  /// The update follows at once and takes them from where they are made: homes without bytes.
+  bool gradients_used_up = false;
   bool weights_divided = false;
   bool weights_move = false;      ///< not whole on the device: brought in for use
   bool separate_masters = false;  ///< masters are not the weights themselves

@@ -19,7 +19,9 @@ Instruction UnitOps::on_unit(Kind kind, Lane lane, std::int32_t stage, std::int3
 BufferId UnitOps::copy_of(BufferId home, Purpose purpose, Tier tier, Part part, Range elements,
                           std::int32_t micro) {
   Buffer copy = buffer(home);
-  copy.bytes = copy.bytes / copy.elements.size() * elements.size();
+  const std::int64_t size =
+      copy.content == Purpose::weights ? weight_size() : std::int64_t{sizeof(float)};
+  copy.bytes = size * elements.size();
   copy.offset = -1;
   copy.lifetime = Lifetime::step;
   copy.micro = micro;
@@ -29,6 +31,15 @@ BufferId UnitOps::copy_of(BufferId home, Purpose purpose, Tier tier, Part part, 
   copy.elements = elements;
   grid_.buffers.push_back(copy);
   return static_cast<BufferId>(grid_.buffers.size() - 1);
+}
+
+BufferId UnitOps::live_gradient(std::int32_t stage, std::int32_t unit) const {
+  for (std::size_t id = 0; id < grid_.buffers.size(); ++id) {
+    const Buffer& buffer = grid_.buffers[id];
+    if (buffer.purpose == Purpose::live_gradients && buffer.stage == stage && buffer.owner == unit)
+      return static_cast<BufferId>(id);
+  }
+  fail(Exit::kUnexpected, "stage {} makes no gradient of unit {}", stage, unit);
 }
 
 BufferId UnitOps::scratch(std::int32_t stage, std::int32_t unit, std::int64_t bytes) {

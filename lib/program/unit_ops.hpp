@@ -24,6 +24,8 @@ class UnitOps {
   /// A buffer of Lifetime::step for these elements of the state that `home` holds.
   BufferId copy_of(BufferId home, Purpose purpose, Tier tier, Part part, Range elements,
                    std::int32_t micro = -1);
+  /// The first buffer in which a unit's gradient is made, where it is not made at its home.
+  BufferId live_gradient(std::int32_t stage, std::int32_t unit) const;
   /// A buffer of Lifetime::step for the optimizer: scratch, or a token that orders instructions.
   BufferId scratch(std::int32_t stage, std::int32_t unit, std::int64_t bytes);
 

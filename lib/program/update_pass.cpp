@@ -2,341 +2,149 @@
 // them.
 //
 // What an update needs and storage keeps is fetched before it and stored behind it, by sub-groups,
-// so many ahead as the deck's buffers allow.
+// so many ahead as the deck's buffers allow. Updates are a phase behind the agreement, or, with
+// update_per unit, each follows its gradient (DESIGN section 7, rule 7): backward hides them, and
+// what it says to the world is then only what is logged.
 
-#include "lib/program/unit_ops.hpp"
+#include "lib/program/update_work.hpp"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 
 namespace trireme::program {
 namespace {
 
-/// Two f64 squared norms a tensor: of the weights and of the update.
-constexpr std::int64_t kTensorNormBytes = 2 * std::int64_t{sizeof(double)};
 constexpr std::int64_t kFloat = sizeof(float);
 
-/// Elements that are updated with one instruction.
-struct SubGroup {
-  std::int32_t stage = 0;
-  std::int32_t unit = 0;
-  Part part = Part::body;
-  Range elements;
-};
+/// The sub-groups of one stage on their way into the order. Fetches are emitted so many sub-groups
+/// ahead of the work as there are buffers besides the one at work; where reads or writes are not
+/// pipelined, the next piece of work waits for them.
+class Stream {
+ public:
+  Stream(std::vector<Phases> list, UnitOps& ops)
+      : list_(std::move(list)), ops_(ops), offload_(ops.zero().offload_optimizer) {
+    if (offload_.pipeline_read)
+      ahead_ = static_cast<std::size_t>(std::max<std::int64_t>(1, offload_.buffer_count) - 1);
+  }
 
-/// A sub-group's instructions by phase: what may run ahead, the work, what may lag.
-struct Phases {
-  std::vector<Instruction> fetch;
-  std::vector<Instruction> work;
-  std::vector<Instruction> store;
-  std::vector<Instruction> behind;  ///< collectives once the unit is complete
+  /// Fetches that may start at this position of the order, before any work.
+  void begin(std::size_t position, std::vector<Instruction>& out) { fetch(0, position, out); }
+
+  /// Everything whose place is at or before this position.
+  void run_to(std::size_t position, std::vector<Instruction>& out) {
+    for (; next_ < list_.size() && list_[next_].position <= position; ++next_) {
+      fetch(next_, position, out);
+      work(list_[next_], out);
+    }
+  }
+
+ private:
+  static void append(std::vector<Instruction>& from, std::vector<Instruction>& to) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  }
+
+  void fetch(std::size_t now, std::size_t position, std::vector<Instruction>& out) {
+    for (; fetched_ < list_.size() && fetched_ <= now + ahead_; ++fetched_) {
+      if (fetched_ > now && passes_a_store(now, fetched_)) return;
+      if (list_[fetched_].position > position && awaits_gradient(list_[fetched_])) return;
+      append(list_[fetched_].fetch, out);
+    }
+  }
+
+  /// A fetch may not pass the store of what it reads: LAMB visits its moments twice.
+  bool passes_a_store(std::size_t from, std::size_t to) const {
+    for (const Instruction& fetch : list_[to].fetch)
+      for (std::size_t k = from; k < to; ++k)
+        for (const Instruction& store : list_[k].store)
+          if (store.writes[0] == fetch.reads[0]) return true;
+    return false;
+  }
+
+  bool awaits_gradient(const Phases& phases) const {
+    return std::any_of(phases.fetch.begin(), phases.fetch.end(), [&](const Instruction& fetch) {
+      return ops_.buffer(fetch.reads[0]).content == Purpose::gradients;
+    });
+  }
+
+  void work(Phases& now, std::vector<Instruction>& out) {
+    if (written_ >= 0 && !now.work.empty()) {
+      now.work.front().reads.push_back(written_);
+      written_ = -1;
+    }
+    append(now.work, out);
+    if (!now.store.empty() && !offload_.pipeline_write) {
+      written_ = ops_.scratch(now.store.back().stage, -1, kFloat);
+      now.store.back().writes.push_back(written_);
+    }
+    append(now.store, out);
+    append(now.behind, out);
+  }
+
+  std::vector<Phases> list_;
+  UnitOps& ops_;
+  const deck::OffloadOptimizerConfig& offload_;
+  std::size_t ahead_ = 0;
+  std::size_t next_ = 0;
+  std::size_t fetched_ = 0;
+  BufferId written_ = -1;
 };
 
 class Update {
  public:
   Update(GridProgram grid, const models::Model& model, const Layout& layout, const Options& options,
-         const ResidentTable& resident)
+         const ResidentTable& resident, When when)
       : grid_(std::move(grid)),
+        model_(model),
         layout_(layout),
-        options_(options),
         resident_(resident),
-        ops_(grid_, model, options, resident) {}
+        work_(grid_, model, options, resident, when),
+        early_(options.zero.update_per == deck::UpdatePer::unit),
+        training_(!options.shape.forward_only) {}
 
   GridProgram run();
   GridProgram refresh();
 
  private:
-  enum class Access { read, write, both };
+  /// Where in the order the gradients of a stage's units are complete, in that order.
+  struct Complete {
+    std::size_t begin = 0;  ///< the stage's first gradient
+    std::vector<std::pair<std::size_t, std::int32_t>> units;
+  };
 
   void norms(std::int32_t stage);
   void agree();
-  void stage_updates(std::int32_t stage, Kind kind);
-  std::vector<SubGroup> sub_groups(std::int32_t stage, std::int32_t unit) const;
-  std::vector<SubGroup> cut(std::int32_t stage, std::int32_t unit, bool tail) const;
-  BufferId home(const SubGroup& group, Purpose purpose, std::int32_t number = 0) const;
-  BufferId here(const SubGroup& group, BufferId home, Access access, Phases& phases);
-  BufferId weights(const SubGroup& group, Phases& phases);
-  void weights_back(std::int32_t stage, std::int32_t unit, Phases& phases);
-  Phases update(const SubGroup& group, std::optional<BufferId> norms);
-  Phases round(const SubGroup& group);
-  Phases trust(const SubGroup& group, BufferId norms, bool first);
-  void tensor_norms(std::int32_t stage, std::int32_t unit, std::vector<Phases>& list);
-  void interleave(std::vector<Phases> list);
-  bool masters_apart(const SubGroup& group) const {
-    return resident_.master_purpose(group.stage, group.unit) == Purpose::masters;
-  }
+  void decide(std::int32_t stage);
+  void phase(std::int32_t stage, Kind kind);
+  std::vector<Complete> complete() const;
+  Stream behind_gradients(std::int32_t stage, const Complete& complete);
+  void with_gradients();
 
   GridProgram grid_;
+  const models::Model& model_;
   const Layout& layout_;
-  const Options& options_;
   const ResidentTable& resident_;
-  UnitOps ops_;
+  UpdateWork work_;
+  bool early_;
+  bool training_;
   std::vector<Instruction> out_;
-  std::map<std::pair<std::int32_t, std::int32_t>, BufferId> whole_;  // weights on their way back
-  When when_ = When::applied;
 };
 
-/// Bounds of sub-groups: where homes end, and the deck's size where anything lives away.
-std::vector<SubGroup> Update::cut(std::int32_t stage, std::int32_t unit, bool tail) const {
-  std::set<std::int64_t> bounds;
-  Part part = Part::none;
-  bool away = false;
-  const auto add = [&](Purpose purpose, std::int32_t number) {
-    for (const BufferId id : resident_.homes_of(stage, unit, purpose, tail, number)) {
-      const Buffer& buffer = resident_.at(id);
-      bounds.insert({buffer.elements.begin, buffer.elements.end});
-      away |= buffer.tier != Tier::device;
-      part = buffer.part;
-    }
-  };
-  // A share of whole gradients or weights is cut like the shares beside it.
-  const Residence here = ops_.residence(unit);
-  const nn::Unit& flat = ops_.unit(unit);
-  if (!tail && here.optimizer_divided) {
-    bounds.insert({0, flat.share()});
-    part = Part::share;
-  }
-  for (std::int32_t m = 0; m < options_.moments; ++m) add(Purpose::moments, m);
-  add(Purpose::masters, 0);
-  if (tail || here.gradients_divided || !here.optimizer_divided) add(Purpose::gradients, 0);
-  if (tail || here.weights_divided || !here.optimizer_divided) add(Purpose::weights, 0);
-  std::vector<SubGroup> made;
-  std::int64_t begin = -1;
-  for (const std::int64_t end : bounds) {
-    if (begin >= 0)
-      for (const Range piece : ops_.pieces(unit, Part::body, {begin, end},
-                                           away ? options_.zero.sub_group_size : end - begin))
-        made.push_back({stage, unit, part, piece});
-    begin = end;
-  }
-  return made;
-}
-
-std::vector<SubGroup> Update::sub_groups(std::int32_t stage, std::int32_t unit) const {
-  std::vector<SubGroup> all = cut(stage, unit, false);
-  for (const SubGroup& tail : cut(stage, unit, true)) all.push_back(tail);
-  return all;
-}
-
-/// The buffer of this purpose that holds the sub-group: of its own part, or the body around a
-/// share.
-BufferId Update::home(const SubGroup& group, Purpose purpose, std::int32_t number) const {
-  for (const BufferId id :
-       resident_.homes_of(group.stage, group.unit, purpose, group.part == Part::tail, number)) {
-    const Buffer& buffer = resident_.at(id);
-    if (buffer.part != group.part) return id;
-    if (buffer.elements.begin <= group.elements.begin && group.elements.end <= buffer.elements.end)
-      return id;
-  }
-  fail(Exit::kUnexpected, "stage {} has no {} of unit {}", group.stage, name_of(purpose),
-       group.unit);
-}
-
-/// The home itself where compute reaches it; otherwise a copy, fetched and stored as needed.
-BufferId Update::here(const SubGroup& group, BufferId home, Access access, Phases& phases) {
-  const Buffer buffer = resident_.at(home);
-  if (buffer.tier != Tier::nvme) return home;
-  const BufferId copy =
-      ops_.copy_of(home, Purpose::staging, Tier::host, group.part, group.elements);
-  if (access != Access::write) {
-    ops_.emit_into(phases.fetch);
-    ops_.move(Kind::fetch, group.stage, group.unit, home, copy, group.part, group.elements, when_);
-  }
-  if (access != Access::read) {
-    ops_.emit_into(phases.store);
-    ops_.move(Kind::store, group.stage, group.unit, copy, home, group.part, group.elements, when_);
-  }
-  return copy;
-}
-
-/// Where an update writes weights. Whole weights on storage, of which this rank updates a share,
-/// are made whole in a buffer of their own first.
-BufferId Update::weights(const SubGroup& group, Phases& phases) {
-  const BufferId to = home(group, Purpose::weights);
-  const Buffer buffer = resident_.at(to);
-  const bool share_of_whole = group.part == Part::share && buffer.part == Part::body;
-  if (!share_of_whole || buffer.tier != Tier::nvme)
-    return here(group, to, masters_apart(group) ? Access::write : Access::both, phases);
-  const auto [at, added] = whole_.try_emplace({group.stage, group.unit}, -1);
-  if (added)
-    at->second = ops_.copy_of(to, Purpose::staging, Tier::host, Part::body, buffer.elements);
-  if (!masters_apart(group)) {
-    ops_.emit_into(phases.fetch);
-    ops_.move(Kind::fetch, group.stage, group.unit, to, at->second, group.part, group.elements,
-              when_);
-  }
-  return at->second;
-}
-
-/// Once a unit's sub-groups are done: shares of whole weights are gathered, and stored if they live
-/// away.
-void Update::weights_back(std::int32_t stage, std::int32_t unit, Phases& phases) {
-  const Residence here = ops_.residence(unit);
-  const auto homes = resident_.homes_of(stage, unit, Purpose::weights, false);
-  if (!here.optimizer_divided || here.weights_divided || homes.empty()) return;
-  const auto whole = whole_.find({stage, unit});
-  const BufferId gathered = whole == whole_.end() ? homes[0] : whole->second;
-  ops_.emit_into(phases.behind);
-  ops_.all_gather(stage, unit, gathered, gathered, when_, options_.zero.allgather_bucket_size);
-  if (gathered != homes[0])
-    ops_.move(Kind::store, stage, unit, gathered, homes[0], Part::body,
-              resident_.at(homes[0]).elements, when_);
-}
-
-Phases Update::update(const SubGroup& group, std::optional<BufferId> norms) {
-  Phases phases;
-  Instruction made = ops_.on_unit(Kind::update, Lane::compute, group.stage, group.unit, group.part,
-                                  group.elements);
-  made.when = when_;
-  made.reads = {resident_.scalars(group.stage),
-                here(group, home(group, Purpose::gradients), Access::read, phases)};
-  if (norms) made.reads.push_back(*norms);
-  made.writes = {weights(group, phases)};
-  const bool apart = masters_apart(group);
-  if (apart)
-    made.writes.push_back(here(group, home(group, Purpose::masters), Access::both, phases));
-  for (std::int32_t m = 0; m < options_.moments; ++m) {
-    // LAMB's moments were written with the norms.
-    const BufferId moment =
-        here(group, home(group, Purpose::moments, m), norms ? Access::read : Access::both, phases);
-    (norms ? made.reads : made.writes).push_back(moment);
-  }
-  made.bytes = group.elements.size() * (kFloat + 2 * kFloat + 2 * kFloat * options_.moments +
-                                        (apart ? ops_.weight_size() : 0));
-  phases.work.push_back(std::move(made));
-  return phases;
-}
-
-Phases Update::round(const SubGroup& group) {
-  Phases phases;
-  if (!masters_apart(group)) return phases;
-  Instruction made =
-      ops_.on_unit(Kind::round, Lane::compute, group.stage, group.unit, group.part, group.elements);
-  made.when = when_;
-  made.reads = {here(group, home(group, Purpose::masters), Access::read, phases)};
-  made.writes = {weights(group, phases)};
-  made.bytes = group.elements.size() * (kFloat + ops_.weight_size());
-  phases.work.push_back(std::move(made));
-  return phases;
-}
-
-Phases Update::trust(const SubGroup& group, BufferId norms, bool first) {
-  Phases phases;
-  Instruction made =
-      ops_.on_unit(Kind::trust, Lane::compute, group.stage, group.unit, group.part, group.elements);
-  made.when = when_;
-  made.accumulate = first ? 0 : 1;
-  made.reads = {resident_.scalars(group.stage),
-                here(group, home(group, Purpose::gradients), Access::read, phases),
-                here(group, home(group, resident_.master_purpose(group.stage, group.unit)),
-                     Access::read, phases)};
-  if (!first) made.reads.push_back(norms);
-  made.writes = {norms};
-  for (std::int32_t m = 0; m < options_.moments; ++m)
-    made.writes.push_back(here(group, home(group, Purpose::moments, m), Access::both, phases));
-  made.bytes = group.elements.size() * kFloat * (2 + 2 * options_.moments);
-  phases.work.push_back(std::move(made));
-  return phases;
-}
-
-/// LAMB: the norms of a unit's tensors over all of its sub-groups and ranks, then its updates.
-void Update::tensor_norms(std::int32_t stage, std::int32_t unit, std::vector<Phases>& list) {
-  const auto groups = sub_groups(stage, unit);
-  const std::int64_t bytes =
-      static_cast<std::int64_t>(ops_.unit(unit).parameters.size()) * kTensorNormBytes;
-  const BufferId norms = ops_.scratch(stage, unit, bytes);
-  for (const SubGroup& group : groups) list.push_back(trust(group, norms, &group == groups.data()));
-  const auto sum = [&](Group over) {
-    Instruction made = ops_.on_unit(Kind::all_reduce, Lane::comm, stage, unit);
-    made.when = when_;
-    made.group = over;
-    made.reads = made.writes = {norms};
-    made.bytes = bytes;
-    list.back().behind.push_back(std::move(made));
-  };
-  if (ops_.model().placement.tensor > 1) sum(Group::tensor);
-  if (ops_.residence(unit).optimizer_divided) sum(Group::shard);
-  for (const SubGroup& group : groups) list.push_back(update(group, norms));
-}
-
-/// Emits fetches so many sub-groups ahead of the work as there are buffers besides the one at work.
-/// Where reads or writes are not pipelined, the next piece of work waits for them.
-void Update::interleave(std::vector<Phases> list) {
-  const deck::OffloadOptimizerConfig& offload = options_.zero.offload_optimizer;
-  const std::size_t ahead =
-      offload.pipeline_read
-          ? static_cast<std::size_t>(std::max<std::int64_t>(1, offload.buffer_count) - 1)
-          : 0;
-  // A fetch may not pass the store of what it reads (LAMB visits its moments twice).
-  const auto passes_a_store = [&](std::size_t from, std::size_t to) {
-    for (const Instruction& fetch : list[to].fetch)
-      for (std::size_t k = from; k < to; ++k)
-        for (const Instruction& store : list[k].store)
-          if (store.writes[0] == fetch.reads[0]) return true;
-    return false;
-  };
-  const auto append = [&](std::vector<Instruction>& from) {
-    std::move(from.begin(), from.end(), std::back_inserter(out_));
-  };
-  std::size_t fetched = 0;
-  BufferId written = -1;
-  for (std::size_t k = 0; k < list.size(); ++k) {
-    for (; fetched < list.size() && fetched <= k + ahead; ++fetched) {
-      if (fetched > k && passes_a_store(k, fetched)) break;
-      append(list[fetched].fetch);
-    }
-    Phases& now = list[k];
-    if (written >= 0 && !now.work.empty()) {
-      now.work.front().reads.push_back(written);
-      written = -1;
-    }
-    append(now.work);
-    if (!now.store.empty() && !offload.pipeline_write) {
-      const std::int32_t stage = now.store.back().stage;
-      written = ops_.scratch(stage, -1, kFloat);
-      now.store.back().writes.push_back(written);
-    }
-    append(now.store);
-    append(now.behind);
-  }
-}
-
-void Update::stage_updates(std::int32_t stage, Kind kind) {
+void Update::phase(std::int32_t stage, Kind kind) {
   std::vector<Phases> list;
-  for (const std::int32_t unit : units_of_stage(ops_.model(), layout_, stage)) {
-    if (kind == Kind::update && options_.tensor_norms) {
-      tensor_norms(stage, unit, list);
-    } else {
-      for (const SubGroup& group : sub_groups(stage, unit))
-        list.push_back(kind == Kind::update ? update(group, {}) : round(group));
-    }
-    if (list.empty()) list.emplace_back();
-    weights_back(stage, unit, list.back());
-  }
-  interleave(std::move(list));
+  for (const std::int32_t unit : units_of_stage(model_, layout_, stage))
+    std::ranges::move(work_.of_unit(stage, unit, kind), std::back_inserter(list));
+  Stream(std::move(list), work_.ops()).run_to(0, out_);
 }
 
-/// Squared norms of what memory holds; what left for storage was counted on its way.
 void Update::norms(std::int32_t stage) {
-  for (const std::int32_t unit : units_of_stage(ops_.model(), layout_, stage))
-    for (const BufferId id : resident_.homes(stage, unit, Purpose::gradients)) {
-      const Buffer& buffer = resident_.at(id);
-      if (buffer.tier == Tier::nvme) continue;
-      const bool share = buffer.part == Part::body && ops_.residence(unit).optimizer_divided;
-      Instruction norm =
-          ops_.on_unit(Kind::norm, Lane::compute, stage, unit, share ? Part::share : buffer.part,
-                       share ? Range{0, ops_.unit(unit).share()} : buffer.elements);
-      norm.reads = {id};
-      norm.writes = {resident_.scalars(stage)};
-      norm.bytes = norm.elements.size() * kFloat;
-      out_.push_back(std::move(norm));
-    }
+  for (const std::int32_t unit : units_of_stage(model_, layout_, stage))
+    std::ranges::move(work_.norms(stage, unit), std::back_inserter(out_));
 }
 
 void Update::agree() {
   const std::int32_t event = grid_.events++;
   for (std::int32_t s = 0; s < layout_.stages; ++s) {
-    Instruction agree = ops_.on_unit(Kind::all_reduce, Lane::comm, s, -1);
+    Instruction agree = work_.ops().on_unit(Kind::all_reduce, Lane::comm, s, -1);
     agree.group = Group::world;
     agree.event = event;
     agree.reads = agree.writes = {resident_.scalars(s)};
@@ -345,26 +153,91 @@ void Update::agree() {
   }
 }
 
+void Update::decide(std::int32_t stage) {
+  Instruction decide = work_.ops().on_unit(Kind::decide, Lane::compute, stage, -1);
+  decide.reads = decide.writes = {resident_.scalars(stage)};
+  out_.push_back(std::move(decide));
+}
+
+std::vector<Update::Complete> Update::complete() const {
+  std::vector<Complete> stages(static_cast<std::size_t>(layout_.stages));
+  std::map<std::pair<std::int32_t, std::int32_t>, std::size_t> last;
+  for (std::size_t i = 0; i < grid_.order.size(); ++i) {
+    const Instruction& instruction = grid_.order[i];
+    const auto note = [&](BufferId id) {
+      const Buffer& buffer = grid_.buffers[static_cast<std::size_t>(id)];
+      const bool gradient = buffer.content == Purpose::gradients;
+      if (!gradient && buffer.content != Purpose::weights) return;
+      last[{instruction.stage, buffer.owner}] = i;
+      std::size_t& begin = stages[static_cast<std::size_t>(instruction.stage)].begin;
+      if (gradient && begin == 0) begin = i;
+    };
+    std::ranges::for_each(instruction.reads, note);
+    std::ranges::for_each(instruction.writes, note);
+  }
+  for (const auto& [where, position] : last)
+    stages[static_cast<std::size_t>(where.first)].units.emplace_back(position, where.second);
+  for (Complete& stage : stages) std::ranges::sort(stage.units);
+  return stages;
+}
+
+/// An update whose gradient a sum completes waits behind the next unit's gradient, so that compute
+/// does not stand still for it.
+Stream Update::behind_gradients(std::int32_t stage, const Complete& complete) {
+  std::vector<Phases> list;
+  for (std::size_t u = 0; u < complete.units.size(); ++u) {
+    const auto [position, unit] = complete.units[u];
+    const bool summed = grid_.order[position].lane == Lane::comm;
+    const bool later = summed && work_.ops().zero().overlap_comm && u + 1 < complete.units.size();
+    std::vector<Phases> phases = work_.of_unit(stage, unit, Kind::update);
+    std::vector<Instruction>& first = phases.front().work;
+    std::ranges::move(work_.norms(stage, unit), std::inserter(first, first.begin()));
+    for (Phases& each : phases) {
+      each.position = later ? complete.units[u + 1].first : position;
+      list.push_back(std::move(each));
+    }
+  }
+  return {std::move(list), work_.ops()};
+}
+
+void Update::with_gradients() {
+  const std::vector<Complete> stages = complete();
+  std::vector<Stream> streams;
+  for (std::int32_t s = 0; s < layout_.stages; ++s)
+    streams.push_back(behind_gradients(s, stages[static_cast<std::size_t>(s)]));
+  for (std::size_t i = 0; i < grid_.order.size(); ++i) {
+    const std::int32_t event = grid_.order[i].event;
+    const auto stage = static_cast<std::size_t>(grid_.order[i].stage);
+    if (i == stages[stage].begin) streams[stage].begin(i, out_);
+    out_.push_back(std::move(grid_.order[i]));
+    // The parts of an event stay neighbours.
+    const bool goes_on =
+        event >= 0 && i + 1 < grid_.order.size() && grid_.order[i + 1].event == event;
+    if (goes_on) continue;
+    for (Stream& stream : streams) stream.run_to(i, out_);
+  }
+}
+
 GridProgram Update::run() {
-  out_ = std::move(grid_.order);
-  const bool training = !options_.shape.forward_only;
-  for (std::int32_t s = 0; training && s < layout_.stages; ++s) norms(s);
+  if (training_ && early_) {
+    with_gradients();
+  } else {
+    out_ = std::move(grid_.order);
+    for (std::int32_t s = 0; training_ && s < layout_.stages; ++s) norms(s);
+  }
   agree();
-  for (std::int32_t s = 0; training && s < layout_.stages; ++s) {
-    Instruction decide = ops_.on_unit(Kind::decide, Lane::compute, s, -1);
-    decide.reads = decide.writes = {resident_.scalars(s)};
-    out_.push_back(std::move(decide));
-    stage_updates(s, Kind::update);
+  for (std::int32_t s = 0; training_ && s < layout_.stages; ++s) {
+    decide(s);
+    if (!early_) phase(s, Kind::update);
   }
   grid_.order = std::move(out_);
   return std::move(grid_);
 }
 
 GridProgram Update::refresh() {
-  when_ = When::always;
   grid_.stages = layout_.stages;
   grid_.buffers = resident_.buffers();
-  for (std::int32_t s = 0; s < layout_.stages; ++s) stage_updates(s, Kind::round);
+  for (std::int32_t s = 0; s < layout_.stages; ++s) phase(s, Kind::round);
   agree();
   grid_.order = std::move(out_);
   return std::move(grid_);
@@ -374,12 +247,15 @@ GridProgram Update::refresh() {
 
 GridProgram update_pass(GridProgram grid, const models::Model& model, const Layout& layout,
                         const Options& options, const ResidentTable& resident) {
-  return Update(std::move(grid), model, layout, options, resident).run();
+  const bool early = options.zero.update_per == deck::UpdatePer::unit;
+  return Update(std::move(grid), model, layout, options, resident,
+                early ? When::always : When::applied)
+      .run();
 }
 
 GridProgram refresh_program(const models::Model& model, const Layout& layout,
                             const Options& options, const ResidentTable& resident) {
-  return Update({}, model, layout, options, resident).refresh();
+  return Update({}, model, layout, options, resident, When::always).refresh();
 }
 
 }  // namespace trireme::program

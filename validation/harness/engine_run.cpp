@@ -164,6 +164,7 @@ engine::StepInput EngineRun::input() const {
   input.scalars.gradient_scale = faults_.gradient_factor * control_.loss_scale() /
                                  static_cast<double>(setup_.tokens_per_step());
   input.samples_per_replica = setup_.deck.batch.micro * setup_.deck.batch.accumulation;
+  input.update = control_.ahead();
   return input;
 }
 

@@ -28,10 +28,11 @@ enum Axis {
   kGroups,
   kActivationTier,
   kDividedActivations,
+  kUpdatePer,
   kAxes
 };
 using Choice = Choices<kAxes>;
-constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2, 3, 2};
+constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2, 3, 2, 2};
 
 constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
 constexpr std::int64_t kSmall = 1024;  // elements: units of the tiny models have some thousands
@@ -71,13 +72,22 @@ ZeroCase made(const Choice& c, const GridCase& base) {
   zero.nvme_path = std::filesystem::temp_directory_path();
   zero.aio.checksum = c[kBuckets] == 0;
 
+  // Without clipping and skipping, whatever the base asks for, updates need not wait.
+  if (c[kUpdatePer]) {
+    zero.update_per = deck::UpdatePer::unit;
+    out.deck.gradient_clipping = out.plain.gradient_clipping = 0;
+    out.deck.precision.skip_nonfinite_gradients = out.plain.precision.skip_nonfinite_gradients =
+        false;
+    out.deck.precision.loss_scale = out.plain.precision.loss_scale = {};
+  }
+
   const bool one_sum = zero.reduce_per == deck::Per::step || base.deck.batch.accumulation == 1;
   const bool lamb = base.deck.optimizer.type == deck::OptimizerType::lamb;  // norms sum by share
   const bool replicas = zero.stage > 0 && zero.shard_ranks > 0;
   out.same_bits = one_sum && !lamb && !replicas;
   constexpr std::array kTiers{"device", "cpu", "nvme"};
   out.name = fmt::format(
-      "stage {} optimizer {} parameters {}{}{}{}{}{}{}{}{}{} live {} whole {}{}{}{} on {}",
+      "stage {} optimizer {} parameters {}{}{}{}{}{}{}{}{}{} live {} whole {}{}{}{}{} on {}",
       zero.stage, kTiers[static_cast<std::size_t>(c[kOptimizerTier])],
       kTiers[static_cast<std::size_t>(c[kParameterTier])], zero.cyclic ? " cyclic" : "",
       c[kReducePer] ? " sums by micro-batch" : "", c[kGatherPer] ? " gathers by step" : "",
@@ -88,7 +98,7 @@ ZeroCase made(const Choice& c, const GridCase& base) {
       kept.tier != deck::Tier::device
           ? fmt::format(" activations {}", kTiers[static_cast<std::size_t>(kept.tier)])
           : "",
-      kept.partition ? " divided" : "", base.name);
+      kept.partition ? " divided" : "", c[kUpdatePer] ? " updates by unit" : "", base.name);
   return out;
 }
 

@@ -128,6 +128,7 @@ const std::vector<KeyEffect> kEffects = {
     {"parallel.zero.partition", "cyclic", kStage1, chunk, Turn::down},
     {"parallel.zero.reduce_per", "micro_batch", kStage2, count<Kind::reduce_scatter>, Turn::up},
     {"parallel.zero.gather_per", "step", kStage3, count<Kind::all_gather>, Turn::down},
+    {"parallel.zero.update_per", "unit", {"gradient_clipping=0"}, state<Tier::device>, Turn::down},
     {kZero + "overlap_comm", "false", kNothing, waits<Lane::comm>, Turn::up},
     {kZero + "overlap_comm", "false", kStage3, lead, Turn::down},
     {kZero + "reduce_scatter", "false", kStage1, count<Kind::reduce_scatter>, Turn::down},

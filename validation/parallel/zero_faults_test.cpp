@@ -73,7 +73,9 @@ void expect_broken(const comm::World& world, const deck::Deck& deck, const Trace
   zero.offload_optimizer.tier = zero.offload_param.tier = deck::Tier::device;
   // Sums by micro-batch have an order of their own.
   if (zero.reduce_per == deck::Per::step) zero.stage = 0;
-  const Trace want = trace_of(world, plain);
+  const bool kept = zero.update_per == deck::UpdatePer::step;
+  zero.update_per = deck::UpdatePer::step;
+  const Trace want = trace_of(world, plain, {.gradients = kept});
   EXPECT_TRUE(trace_of(world, deck) == want) << "without the fault";
   EXPECT_FALSE(trace_of(world, deck, fault) == want);
 }
@@ -111,6 +113,28 @@ TEST(ZeroFaults, AGatherFromAStaleShare) {
   TraceOptions fault{.faults = {.program = hasty}};
   fault.executor.delay_seconds[static_cast<std::size_t>(Lane::storage)] = 0.002;
   expect_broken(world, faulty_deck(world.size(), 3, deck::Tier::device, deck::Tier::nvme), fault);
+}
+
+/// Updates with a rank's own gradient, before the sum over the others is there.
+TEST(ZeroFaults, AnUpdateThatDoesNotWaitForItsSum) {
+  const comm::World world;
+  const auto hasty = [](Compiled& compiled) {
+    for (program::StageProgram& stage : compiled.stages)
+      for (Instruction& instruction : stage.instructions)
+        if (instruction.kind == Kind::update || instruction.kind == Kind::norm)
+          std::erase_if(instruction.waits, [&](std::int32_t w) {
+            return stage.instructions[static_cast<std::size_t>(w)].lane == Lane::comm;
+          });
+  };
+  TraceOptions fault{.faults = {.program = hasty}};
+  fault.executor.delay_seconds[static_cast<std::size_t>(Lane::comm)] = 0.002;
+  for (const int stage : {0, 2}) {
+    deck::Deck deck = faulty_deck(world.size(), stage, deck::Tier::device, deck::Tier::device);
+    deck.parallel.zero.update_per = deck::UpdatePer::unit;
+    deck.parallel.zero.reduce_per = deck::Per::step;
+    deck.gradient_clipping = 0;
+    expect_broken(world, deck, fault);
+  }
 }
 
 TEST(ZeroFaults, ASkippedStore) {

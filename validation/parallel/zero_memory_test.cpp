@@ -178,6 +178,34 @@ TEST(ZeroMemory, HeldForTheStepIsTheWhole) {
   }
 }
 
+/// Updates behind each gradient leave nothing of it: no home but a tail's, and no more alive than
+/// what backward makes while the last block's sum is under way.
+TEST(ZeroMemory, GradientsUsedUpAtOnceAreKeptNowhere) {
+  const comm::World world;
+  for (const int stage : {0, 1, 2, 3})
+    for (const Tier tier : {Tier::device, Tier::nvme}) {
+      SCOPED_TRACE(fmt::format("stage {} on {}", stage, program::name_of(tier)));
+      deck::Deck deck = deck_of({stage, true, 0, 0}, world.size());
+      deck.batch.accumulation = 1;
+      deck.batch.global = deck.parallel.data;
+      deck.gradient_clipping = 0;
+      deck.parallel.zero.update_per = deck::UpdatePer::unit;
+      deck.parallel.zero.offload_optimizer.tier = tier;
+      EngineRun run(world, deck);
+      const Elements elements = elements_of(run.setup(), 0);
+      const std::int64_t ranks = stage == 0 ? 1 : deck.parallel.data;
+      const std::int64_t weights =
+          2 * elements.body / (stage == 3 ? deck.parallel.data : std::int64_t{1});
+      const std::int64_t optimizer = 12 * elements.body / ranks;
+      EXPECT_EQ(state_bytes(run.setup(), 0, Tier::device),
+                weights + (tier == Tier::device ? optimizer : 0) + 18 * elements.tail);
+      EXPECT_EQ(state_bytes(run.setup(), 0, Tier::nvme), tier == Tier::nvme ? optimizer : 0);
+      EXPECT_LE(most_alive(run.setup().training, 0, Purpose::live_gradients),
+                4 * largest(elements.bodies, true));
+      expect_used(run);
+    }
+}
+
 /// Bytes an element by tier, of elements that may leave the device.
 TEST(ZeroMemory, TiersHoldWhatTheDeckSays) {
   const comm::World world;

@@ -11,7 +11,8 @@ Trace trace_of(const comm::World& world, const deck::Deck& deck, const TraceOpti
     made.losses.push_back(result.loss_sum);
     made.norms.push_back(result.decision.gradient.norm);
     if (step > 0) continue;
-    made.first = run.outcome();
+    if (options.gradients && deck.parallel.zero.update_per == deck::UpdatePer::step)
+      made.first = run.outcome();
     if (options.after_first) options.after_first(run);
   }
   made.masters = run.masters();

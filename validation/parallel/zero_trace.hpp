@@ -11,7 +11,7 @@ namespace trireme::validation {
 struct Trace {
   std::vector<double> losses;  ///< by step
   std::vector<double> norms;   ///< of the gradients, by step
-  StepOutcome first;           ///< gradients of the first step
+  StepOutcome first;           ///< gradients of the first step; empty where none are kept
   StepOutcome masters;         ///< after the last
   double evaluation = 0;
 
@@ -25,6 +25,7 @@ struct Trace {
 struct TraceOptions {
   EngineFaults faults = {};
   engine::ExecutorOptions executor = {};
+  bool gradients = true;  ///< gather those of the first step, where the deck keeps them
   /// Called behind the first step.
   std::function<void(EngineRun&)> after_first = {};
 };

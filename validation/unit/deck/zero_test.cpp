@@ -83,6 +83,22 @@ TEST(Zero, GroupsDivideTheDataAxis) {
       "mics_shard_size is 1"));
 }
 
+TEST(Zero, UpdatesBeforeTheNormTakeNoClippingAndNoSkippedSteps) {
+  const std::string early = R"("parallel": {"zero": {"update_per": "unit"}},)";
+  EXPECT_TRUE(contains(mistakes_of(small_deck(early)),
+                       "parallel.zero.update_per \"unit\" updates before the norm is known that "
+                       "gradient_clipping compares; nearest: gradient_clipping 0, or "
+                       "parallel.zero.update_per \"step\""));
+  const Overrides free = {"gradient_clipping=0"};
+  EXPECT_EQ(zero_of(early, free).update_per, UpdatePer::unit);
+  EXPECT_TRUE(
+      contains(mistakes_of(small_deck(early + R"("fp16": {"enabled": true},)"), free), "skip"));
+  const std::string bf16 = early + R"("bf16": {"enabled": true},)";
+  EXPECT_TRUE(
+      contains(mistakes_of(small_deck(bf16), free), "nearest: bf16.check_grad_overflow false"));
+  EXPECT_EQ(mistakes_of(small_deck(bf16), {free[0], "bf16.check_grad_overflow=false"}), "");
+}
+
 TEST(Zero, OneReplicaHasNothingToDivide) {
   const Deck alone = resolve_text(small_deck(zero("\n\"stage\": 3")));
   ASSERT_EQ(alone.warnings.size(), 1u);
