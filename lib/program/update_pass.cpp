@@ -56,7 +56,9 @@ class Stream {
     for (const Instruction& fetch : list_[to].fetch)
       for (std::size_t k = from; k < to; ++k)
         for (const Instruction& store : list_[k].store)
-          if (store.writes[0] == fetch.reads[0]) return true;
+          if (store.writes[0] == fetch.reads[0] &&
+              overlap(store.elements, fetch.elements).size() > 0)
+            return true;
     return false;
   }
 
@@ -116,6 +118,8 @@ class Update {
   void decide(std::int32_t stage);
   void phase(std::int32_t stage, Kind kind);
   std::vector<Complete> complete() const;
+  void place(std::vector<Phases>& phases, std::int32_t stage, std::size_t begin, std::size_t end,
+             bool summed) const;
   Stream behind_gradients(std::int32_t stage, const Complete& complete);
   void with_gradients();
 
@@ -181,21 +185,37 @@ std::vector<Update::Complete> Update::complete() const {
   return stages;
 }
 
-/// An update whose gradient a sum completes waits behind the next unit's gradient, so that compute
-/// does not stand still for it.
+/// Spreads a unit's sub-groups over the compute between its gradient and the next one, so that what
+/// they stream hides behind it. Where a sum completes the gradient they begin later, so that
+/// compute does not stand still for it.
+void Update::place(std::vector<Phases>& phases, std::int32_t stage, std::size_t begin,
+                   std::size_t end, bool summed) const {
+  double total = 0;
+  const auto flops = [&](std::size_t i) {
+    return grid_.order[i].stage == stage ? grid_.order[i].flops : 0;
+  };
+  for (std::size_t i = begin + 1; i <= end; ++i) total += flops(i);
+  const auto count = static_cast<double>(phases.size());
+  std::size_t position = begin;
+  double done = 0;
+  for (std::size_t k = 0; k < phases.size(); ++k) {
+    const double share = static_cast<double>(summed ? k + 1 : k) / count;
+    while (position < end && done < share * total) done += flops(++position);
+    phases[k].position = position;
+  }
+}
+
 Stream Update::behind_gradients(std::int32_t stage, const Complete& complete) {
   std::vector<Phases> list;
   for (std::size_t u = 0; u < complete.units.size(); ++u) {
     const auto [position, unit] = complete.units[u];
-    const bool summed = grid_.order[position].lane == Lane::comm;
-    const bool later = summed && work_.ops().zero().overlap_comm && u + 1 < complete.units.size();
+    const bool last = u + 1 == complete.units.size();
+    const bool summed = work_.ops().zero().overlap_comm && grid_.order[position].lane == Lane::comm;
     std::vector<Phases> phases = work_.of_unit(stage, unit, Kind::update);
     std::vector<Instruction>& first = phases.front().work;
     std::ranges::move(work_.norms(stage, unit), std::inserter(first, first.begin()));
-    for (Phases& each : phases) {
-      each.position = later ? complete.units[u + 1].first : position;
-      list.push_back(std::move(each));
-    }
+    place(phases, stage, position, last ? position : complete.units[u + 1].first, summed);
+    std::ranges::move(phases, std::back_inserter(list));
   }
   return {std::move(list), work_.ops()};
 }

@@ -180,6 +180,32 @@ TEST(ZeroEffects, EveryKeyTurnsWhatItIsFor) {
   }
 }
 
+/// Sub-groups of masters that are read before each update, less the updates already made: as many
+/// as there are buffers, within a unit too.
+TEST(ZeroEffects, SubGroupsAreReadAsFarAheadAsThereAreBuffers) {
+  constexpr double kBuffers = 3;
+  for (const std::string per : {"step", "unit"}) {
+    const engine::Setup setup(deck_in(
+        kPipelined,
+        {kOptimizer + "buffer_count=3", "gradient_clipping=0", "parallel.zero.update_per=" + per}));
+    double read = 0;
+    double updated = 0;
+    double full = 0;
+    for (const Instruction& i : list_of(setup)) {
+      const auto content = [&](program::BufferId id) {
+        return setup.training.buffers[static_cast<std::size_t>(id)].content;
+      };
+      if (i.kind == Kind::fetch && content(i.reads[0]) == program::Purpose::masters) ++read;
+      if (i.kind != Kind::update || i.part == program::Part::tail) continue;
+      EXPECT_GE(read, updated + 1);
+      EXPECT_LE(read, updated + kBuffers);
+      full += read == updated + kBuffers ? 1 : 0;
+      ++updated;
+    }
+    EXPECT_GT(full, 0.5 * updated) << per;
+  }
+}
+
 /// Keys whose effect only a run shows: the tests below.
 const std::set<std::string> kShownByRuns = {
     kOptimizer + "nvme_path",   kParam + "nvme_path", "aio.block_size",     "aio.queue_depth",
