@@ -81,10 +81,11 @@ fs::path cache_folder() {
 }
 
 PeakMeasurement cached_peak(const PeakKey& key, const std::function<double()>& measure,
-                            const fs::path& folder) {
+                            const fs::path& folder, double at_least) {
   const fs::path file = folder.empty() ? fs::path() : file_of(key, folder);
   if (!file.empty()) {
-    if (auto kept = kept_peak(file, key)) return *kept;
+    const auto kept = kept_peak(file, key);
+    if (kept && kept->flops >= at_least) return *kept;
   }
   const double flops = measure();
   check(std::isfinite(flops) && flops > 0, Exit::kUnexpected,

@@ -32,10 +32,12 @@ struct PeakMeasurement {
 std::filesystem::path cache_folder();
 
 /// The kept peak of `key`, or that of `measure` (flop/s, > 0; called at most once), which is then
-/// kept. A file that is torn or of another key is measured again. A cache that can't be written is
-/// no error: the result then says so by an empty `file`. For one process of a host at a time or
-/// several; the last one to measure wins.
+/// kept. A file that is torn, of another key, or below `at_least` (which the caller has just seen
+/// on this machine: the kept one was measured while others used it) is measured again. A cache that
+/// can't be written is no error: the result then says so by an empty `file`. For one process of a
+/// host at a time or several; the last one to measure wins.
 PeakMeasurement cached_peak(const PeakKey& key, const std::function<double()>& measure,
-                            const std::filesystem::path& folder = cache_folder());
+                            const std::filesystem::path& folder = cache_folder(),
+                            double at_least = 0);
 
 }  // namespace trireme::io

@@ -32,7 +32,8 @@ void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
 std::string gemm_path(DType dtype);
 
 /// Best flop/s of a few large products ([1024 x 1024 x 1024] to [2048 x 3072 x 1024]) repeated for
-/// about `seconds` with this thread's team: the peak that utilisation is measured against.
+/// about `seconds` with this thread's team: the peak that utilisation is measured against. In less
+/// time than they take, of the smallest alone.
 double measure_gemm_peak(DType dtype, double seconds);
 
 }  // namespace trireme::kernels

@@ -24,8 +24,13 @@ double measure_gemm_peak(DType dtype, double seconds) {
   using Clock = std::chrono::steady_clock;
   constexpr std::array<std::array<std::int64_t, 3>, 3> kShapes{
       {{1024, 1024, 1024}, {1024, 2304, 768}, {2048, 3072, 1024}}};
+  const auto since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  const auto begin = Clock::now();
   double best = 0;
   for (const auto [m, n, k] : kShapes) {
+    if (best > 0 && since(begin) > seconds) break;
     const auto bytes_of = [&](std::int64_t elements) {
       return static_cast<std::size_t>(elements) * size_of(dtype);
     };
@@ -37,14 +42,12 @@ double measure_gemm_peak(DType dtype, double seconds) {
            {.transpose_b = true});
     };
     run();  // prepares the product and touches the memory
-    const auto share = std::chrono::duration<double>(seconds / kShapes.size());
     const auto start = Clock::now();
     do {
       const auto before = Clock::now();
       run();
-      const double time = std::chrono::duration<double>(Clock::now() - before).count();
-      best = std::max(best, 2.0 * static_cast<double>(m * n * k) / time);
-    } while (Clock::now() - start < share);
+      best = std::max(best, 2.0 * static_cast<double>(m * n * k) / since(before));
+    } while (since(start) < seconds / static_cast<double>(kShapes.size()));
   }
   return best;
 }

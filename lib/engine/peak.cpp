@@ -27,33 +27,40 @@ PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Run
     return {*deck.report.peak_flops * world.size(), "report.peak_flops of the deck, times ranks"};
   const DType dtype = deck.precision.compute;
   constexpr double kSeconds = 0.3;
+  constexpr double kGlance = 0.01;
 
-  // Whether the cache knows the number is rank 0's to say; measuring is for all ranks at once, as
-  // they train.
+  // Whether the cache knows the number, and a glance at the machine does not belie it, is rank 0's
+  // to say; measuring is for all ranks at once, as they train.
   io::PeakKey key = io::this_machine();
   key.library = kernels::gemm_path(dtype);
   key.dtype = name_of(dtype);
   key.threads = runtime.threads();
   key.ranks = world.size();
+  // Ranks may outnumber cores: only as many as find a core each measure, the others keep still.
+  const int busy = std::max(1, cores() / runtime.threads());
+  const auto together = [&](double seconds) {
+    world.barrier();
+    const bool measures = world.node_rank() < busy;
+    return sum_over_ranks(world, measures ? kernels::measure_gemm_peak(dtype, seconds) : 0.0);
+  };
+  const double glance = together(kGlance);
   struct Missing {};
   double peak = 0;
   std::string source;
   if (world.rank() == 0) {
     try {
-      const auto known = io::cached_peak(key, []() -> double { throw Missing{}; });
+      const auto known = io::cached_peak(
+          key, []() -> double { throw Missing{}; }, io::cache_folder(), glance);
       peak = known.flops;
       source = fmt::format("{}, measured {}, kept in the cache", key.library, known.measured);
     } catch (const Missing&) {
     }
   }
   if (broadcast_number(world, peak > 0) == 0) {
-    // Ranks may outnumber cores: only as many as find a core each measure, the others keep still.
-    const int busy = std::max(1, cores() / runtime.threads());
-    world.barrier();
-    const bool measures = world.node_rank() < busy;
-    peak = sum_over_ranks(world, measures ? kernels::measure_gemm_peak(dtype, kSeconds) : 0.0);
+    peak = std::max(glance, together(kSeconds));
     if (world.rank() == 0) {
-      io::cached_peak(key, [&] { return peak; });
+      io::cached_peak(
+          key, [&] { return peak; }, io::cache_folder(), peak);
       source = fmt::format("{}, measured at start, all cores of a node at once", key.library);
     }
   }

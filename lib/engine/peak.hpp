@@ -14,8 +14,8 @@ struct PeakFlops {
   std::string source;  ///< where it comes from, for the report
 };
 
-/// The deck's number, or the cached one of this kind of machine, or a measurement by all ranks at
-/// once. Collective.
+/// The deck's number, or the cached one of this kind of machine unless a short look at it finds
+/// more, or a measurement by all ranks at once. Collective.
 PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Runtime& runtime);
 
 }  // namespace trireme::engine

@@ -33,6 +33,16 @@ TEST(PeakCache, MeasuresOnceAndKeepsTheBits) {
   EXPECT_TRUE(std::filesystem::exists(second.file));
 }
 
+TEST(PeakCache, WhatTheMachineHasBeatenIsMeasuredAgain) {
+  const auto folder = report::sample::fresh_folder("peak-beaten");
+  int measured = 0;
+  const auto measure = [&] { return 1e9 * ++measured; };
+  cached_peak(key(), measure, folder);
+  EXPECT_EQ(cached_peak(key(), measure, folder, 0.9e9).flops, 1e9);
+  EXPECT_EQ(cached_peak(key(), measure, folder, 1.1e9).flops, 2e9);
+  EXPECT_EQ(cached_peak(key(), measure, folder).flops, 2e9);
+}
+
 TEST(PeakCache, EveryPartOfTheKeyCounts) {
   const auto folder = report::sample::fresh_folder("peak-key");
   int measured = 0;
