@@ -82,9 +82,9 @@ struct ZeroConfig {
   Per reduce_per = Per::step;         ///< when gradients are summed; resolved by stage
   Per gather_per = Per::micro_batch;  ///< how far stage 3 may keep gathered parameters
   UpdatePer update_per = UpdatePer::step;
-  bool overlap_comm = true;           ///< false: the compute lane waits for each sum and gather
-  bool reduce_scatter = true;         ///< false: all-reduce, and keep the own share
-  bool allgather_partitions = true;   ///< false: a broadcast from each owner
+  bool overlap_comm = true;          ///< false: the compute lane waits for each sum and gather
+  bool reduce_scatter = true;        ///< false: all-reduce, and keep the own share
+  bool allgather_partitions = true;  ///< false: a broadcast from each owner
   std::int64_t reduce_bucket_size = 500'000'000;     ///< elements of one sum
   std::int64_t allgather_bucket_size = 500'000'000;  ///< elements of one gather
   std::int64_t sub_group_size = 1'000'000'000;       ///< elements of one update

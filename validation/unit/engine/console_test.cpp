@@ -87,8 +87,13 @@ TEST(Console, GoesOnWhileNobodyReadsAndSaysWhatWasLeftOut) {
   EXPECT_TRUE(pipe.fills_up());
   const std::string text = pipe.read_to("lines were left out");
   EXPECT_NE(text.find("lines were left out"), std::string::npos);
-  console.write("heard again\n");
-  EXPECT_NE(pipe.read_to("heard again\n").find("heard again"), std::string::npos);
+  // A line that comes before the console has caught up is left out like the others.
+  std::string heard;
+  while (heard.find("heard again") == std::string::npos) {
+    console.write("heard again\n");
+    heard = pipe.read_to("\n");
+    ASSERT_FALSE(heard.empty());
+  }
 }
 
 TEST(Console, LeavesAReaderThatStandsStill) {
