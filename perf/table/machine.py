@@ -20,11 +20,11 @@ def cpu_fields():
 def facts(bench):
     cpu = cpu_fields()
     isa = [flag for flag in cpu.get("flags", "").split() if re.match(r"avx|fma|f16c|amx", flag)]
-    commit = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=bench.root,
-                            stdout=subprocess.PIPE, text=True).stdout.strip()
+    version = subprocess.run([bench.build / "apps/trireme-pretrain", "--version"], stdout=subprocess.PIPE, text=True)
+    commit = re.search(r"\((.*)\)", version.stdout)
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit or "unknown",
+        "commit": commit.group(1) if commit else "unknown",
         "cpu": f"{cpu.get('model name', platform.machine())}, family {cpu.get('cpu family')}, model {cpu.get('model')}",
         "cores": os.cpu_count(),
         "threads": bench.threads,

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import statistics
-import time
+import sys
 
 import sides
 from contest import Contender, Unavailable, in_turns, run_once
@@ -143,7 +143,9 @@ def checkpoint(bench):
         kept = bench.scratch / "saved"  # a process's folder is gone when the next one starts
         shutil.rmtree(kept, ignore_errors=True)
         (finished.folder / "run").rename(kept)
-        return {"write": saved["bytes"] / saved["seconds"] / 1e9, **plain_file(bench.scratch / "plain", saved["bytes"]),
+        plain = Contender("plain file", [sys.executable, "perf/table/plain_file.py", bench.scratch / "plain", saved["bytes"]],
+                          lambda finished: json.loads(finished.output))
+        return {"write": saved["bytes"] / saved["seconds"] / 1e9, **run_once(bench, plain),
                 "read": load_rate(bench, deck, kept, saved)}
     ours = sides.pretrain(bench, "ours", deck, steps=1, sets=["checkpoint.at_end=true", "report.timeline=false"], read=read)
     mine = in_turns(bench, [ours])["ours"]
@@ -164,26 +166,6 @@ def load_rate(bench, deck, run, saved):
     resumed = sides.pretrain(bench, "ours, resumed", deck, steps=2, read=read, run=run, options=["--resume"],
                              sets=["report.timeline=false"])
     return run_once(bench, resumed)["read"]
-
-
-def plain_file(path, size):
-    """Rates of one plain write, synced, and one cold read, in blocks of 4 MiB."""
-    block = bytearray(os.urandom(1 << 22))
-    start = time.perf_counter()
-    with open(path, "wb", buffering=0) as file:
-        for begin in range(0, size, len(block)):
-            file.write(memoryview(block)[:min(len(block), size - begin)])
-        os.fsync(file.fileno())
-    written = time.perf_counter() - start
-    descriptor = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    start = time.perf_counter()
-    while os.readv(descriptor, [block]) > 0:
-        pass
-    seconds = time.perf_counter() - start
-    os.close(descriptor)
-    os.unlink(path)
-    return {"plain write": size / written / 1e9, "plain read": size / seconds / 1e9}
 
 
 def checker(bench):
