@@ -61,35 +61,53 @@ double loop_rate(DType dtype) {
   return flops / seconds;
 }
 
-/// Memory filled with small numbers; zeros could be faster.
-std::vector<std::byte> matrix(std::int64_t elements, DType dtype) {
-  std::vector<std::byte> bytes(static_cast<std::size_t>(elements) * size_of(dtype));
-  for (std::int64_t i = 0; i < elements; ++i) {
-    const float value = static_cast<float>(i % 17 - 8) * 0.125f;
-    if (dtype == DType::bf16)
-      reinterpret_cast<BFloat16*>(bytes.data())[i] = BFloat16(value);
-    else
-      reinterpret_cast<float*>(bytes.data())[i] = value;
-  }
-  return bytes;
-}
+/// The largest matrix of all shapes, filled with small numbers; zeros could be faster. Every shape
+/// uses the beginning of the same three, so that their pages are touched once.
+struct Matrices {
+  std::vector<std::byte> x, w, y;
 
-void measure(DType dtype, const Shape3& shape, int turns) {
+  Matrices(const std::vector<Shape3>& shapes, DType dtype) {
+    std::int64_t nx = 0, nw = 0, ny = 0;
+    for (const auto [m, n, k] : shapes) {
+      nx = std::max(nx, m * k);
+      nw = std::max(nw, n * k);
+      ny = std::max(ny, m * n);
+    }
+    x = filled(nx, dtype);
+    w = filled(nw, dtype);
+    y.resize(static_cast<std::size_t>(ny) * size_of(dtype));
+  }
+
+ private:
+  static std::vector<std::byte> filled(std::int64_t elements, DType dtype) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(elements) * size_of(dtype));
+    for (std::int64_t i = 0; i < elements; ++i) {
+      const float value = static_cast<float>(i % 17 - 8) * 0.125f;
+      if (dtype == DType::bf16)
+        reinterpret_cast<BFloat16*>(bytes.data())[i] = BFloat16(value);
+      else
+        reinterpret_cast<float*>(bytes.data())[i] = value;
+    }
+    return bytes;
+  }
+};
+
+/// Turns of the loop and a product, at least three and for at least `seconds`.
+void measure(DType dtype, const Shape3& shape, Matrices& matrices, double seconds) {
   const auto [m, n, k] = shape;
-  std::vector<std::byte> x = matrix(m * k, dtype);
-  std::vector<std::byte> w = matrix(n * k, dtype);
-  std::vector<std::byte> y = matrix(m * n, dtype);
-  const auto product = [&] {
-    kernels::gemm({y.data(), {m, n}, dtype}, {x.data(), {m, k}, dtype}, {w.data(), {n, k}, dtype},
-                  {.transpose_b = true});
-  };
+  const TensorView x{matrices.x.data(), {m, k}, dtype};
+  const TensorView w{matrices.w.data(), {n, k}, dtype};
+  const TensorView y{matrices.y.data(), {m, n}, dtype};
+  const auto product = [&] { kernels::gemm(y, x, w, {.transpose_b = true}); };
   product();  // prepares it
   const double flops = 2.0 * static_cast<double>(m * n * k);
   double rate = 0;
   double loop = 0;
-  for (int turn = 0; turn < turns; ++turn) {
+  const auto start = Clock::now();
+  for (int turn = 0; turn < 3 || Clock::now() - start < std::chrono::duration<double>(seconds);
+       ++turn) {
     loop = std::max(loop, loop_rate(dtype));
-    for (int call = 0; call < 3; ++call) rate = std::max(rate, flops / seconds_of(product));
+    rate = std::max(rate, flops / seconds_of(product));
   }
   fmt::print(R"({{"dtype": "{}", "m": {}, "n": {}, "k": {}, "rate": {:.4g}, "loop": {:.4g}}})"
              "\n",
@@ -101,7 +119,10 @@ void measure(DType dtype, const Shape3& shape, int turns) {
 int main(int argc, char** argv) {
   const bool tiny = argc > 1 && std::string(argv[1]) == "--tiny";
   const Runtime runtime;
-  for (const DType dtype : {DType::f32, DType::bf16})
-    for (const Shape3& shape : shapes(tiny)) measure(dtype, shape, tiny ? 1 : 5);
+  const std::vector<Shape3> all = shapes(tiny);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Matrices matrices(all, dtype);
+    for (const Shape3& shape : all) measure(dtype, shape, matrices, tiny ? 0 : 0.3);
+  }
   return 0;
 }

@@ -16,15 +16,19 @@ GIB = 2**30
 
 
 def peer(bench, size, dtype):
-    """PyTorch at its best: eager or compiled, bf16 weights or autocast. None where it is not installed."""
-    kinds = ["fp32"] if dtype == "fp32" else ["bf16", "autocast"]
+    """PyTorch at its best: bf16 weights or autocast, then eager or compiled. None where it is not installed."""
+    def variants(kinds, compiled):
+        return [sides.torch(bench, size, kind, compiled, steps=STEPS[size]) for kind in kinds]
     try:
-        variants = [sides.torch(bench, size, kind, compiled, steps=STEPS[size])
-                    for kind in kinds for compiled in ([False] if bench.tiny else [False, True])]
+        kinds = {v.name: (v, kind) for kind in (["fp32"] if dtype == "fp32" else ["bf16", "autocast"])
+                 for v in variants([kind], False)}
     except Unavailable as reason:
         bench.remark(str(reason))
         return None
-    return fastest(bench, variants)
+    eager = fastest(bench, [variant for variant, _ in kinds.values()])
+    if eager is None or bench.eager:
+        return eager
+    return fastest(bench, [eager, *variants([kinds[eager.name][1]], True)])
 
 
 def has_bf16_products(bench):
