@@ -3,16 +3,21 @@
 // Sample runs (apps/report/README.md shows what they print):
 //   trireme-report runs/a
 //   trireme-report runs/a runs/b --csv
-//   trireme-report runs/a --html
+//   trireme-report runs/all --page runs/all.html
+//   trireme-report --compare runs/base runs/new --junit runs/compare.xml
 
+#include "io/metrics/write_file.hpp"
 #include "io/version.hpp"
 #include "kernels/base/error.hpp"
 #include "lib/report/compare.hpp"
+#include "lib/report/regression.hpp"
 #include "lib/report/report.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,12 +26,23 @@ namespace {
 using namespace trireme;
 
 struct Options {
-  std::vector<std::string> run_dirs;
+  std::vector<std::string> folders;
   bool html = false;
   bool csv = false;
   bool steps = false;
   bool json = false;
+  bool compare = false;
+  report::SortBy sort = report::SortBy::loss;
+  report::Tolerances tolerances;
+  std::string page;
+  std::string junit;
 };
+
+const std::map<std::string, report::SortBy> kSorts = {{"loss", report::SortBy::loss},
+                                                      {"speed", report::SortBy::speed},
+                                                      {"memory", report::SortBy::memory},
+                                                      {"time", report::SortBy::time},
+                                                      {"name", report::SortBy::name}};
 
 void print(const std::string& text) {
   const bool ok = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
@@ -34,33 +50,54 @@ void print(const std::string& text) {
         text.size());
 }
 
-/// What is readable is shown; the first trouble decides the exit code.
-std::vector<report::Run> read_runs(const std::vector<std::string>& run_dirs, int& worst) {
+/// What is readable is read; the first trouble decides the exit code.
+std::vector<report::Run> read_runs(const std::vector<std::string>& folders, int& worst) {
   std::vector<report::Run> runs;
-  for (const std::string& run_dir : run_dirs) {
-    try {
-      runs.push_back(report::read_run(run_dir));
-    } catch (const Error& error) {
-      std::fprintf(stderr, "trireme-report: %s\n", error.what());
-      if (worst == 0) worst = error.exit_code();
+  for (const std::string& folder : folders) {
+    for (const std::filesystem::path& run_dir : report::find_runs(folder)) {
+      try {
+        runs.push_back(report::read_run(run_dir));
+      } catch (const Error& error) {
+        std::fprintf(stderr, "trireme-report: %s\n", error.what());
+        if (worst == 0) worst = error.exit_code();
+      }
+    }
+  }
+  for (const report::Run& one : runs) {
+    if (one.log.torn) {
+      std::fprintf(stderr, "trireme-report: warning: the last line of %s/%s is torn, left out\n",
+                   one.name.c_str(), io::kLogName);
     }
   }
   return runs;
 }
 
-int run(int argc, char** argv) {
-  // 1. The command line.
-  Options options;
+/// Fills `options`; an exit code when there is nothing left to do.
+std::optional<int> parse(int argc, char** argv, Options& options) {
   CLI::App app("Shows the numbers of runs, side by side when there are several.");
   app.set_version_flag("--version", io::version() + " " + io::commit());
-  app.add_option("RUN_DIR", options.run_dirs, "run folders, each with report.json and log.jsonl")
-      ->required();
+  app.add_option("FOLDER", options.folders, "run folders, or folders of them")->required();
   auto* html = app.add_flag("--html", options.html, "write report.html of each run anew");
   auto* csv = app.add_flag("--csv", options.csv, "one line a run, full precision");
   auto* steps = app.add_flag("--steps", options.steps, "CSV of every step of every run");
   auto* json = app.add_flag("--json", options.json, "the same as --csv in JSON");
-  for (auto* one : {html, csv, steps, json}) {
-    for (auto* other : {html, csv, steps, json}) {
+  auto* compare = app.add_flag("--compare", options.compare,
+                               "judge two sets of runs, BASE and NEW: exit 1 on a regression");
+  app.add_option("--page", options.page, "write one page of all runs, or of the comparison");
+  app.add_option("--sort", options.sort, "order of table and page: loss, speed, memory, time, name")
+      ->transform(CLI::CheckedTransformer(kSorts));
+  const auto tolerance = [&](const char* name, double& value, const char* help) {
+    app.add_option(name, value, help)
+        ->capture_default_str()
+        ->needs(compare)
+        ->check(CLI::Range(0.0, 10.0));
+  };
+  tolerance("--loss-tolerance", options.tolerances.loss, "share a loss may differ by");
+  tolerance("--throughput-tolerance", options.tolerances.throughput, "the same of tokens/s");
+  tolerance("--memory-tolerance", options.tolerances.memory, "the same of the largest rank");
+  app.add_option("--junit", options.junit, "write the comparison as JUnit's XML")->needs(compare);
+  for (auto* one : {html, csv, steps, json, compare}) {
+    for (auto* other : {html, csv, steps, json, compare}) {
       if (one != other) one->excludes(other);
     }
   }
@@ -69,35 +106,52 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(Exit::kUsage);
   }
+  return std::nullopt;
+}
 
-  // 2. The files.
+int compare(const Options& options) {
+  check(options.folders.size() == 2, Exit::kUsage,
+        "--compare takes two folders, BASE and NEW, found {}", options.folders.size());
   int worst = 0;
-  const std::vector<report::Run> runs = read_runs(options.run_dirs, worst);
-  for (const report::Run& one : runs) {
-    if (one.log.torn) {
-      std::fprintf(stderr, "trireme-report: warning: the last line of %s/%s is torn, left out\n",
-                   one.name.c_str(), io::kLogName);
-    }
+  std::vector<std::vector<report::Run>> sets;
+  for (const std::string& folder : options.folders) {
+    check(report::is_run(report::find_runs(folder).front()), Exit::kUsage,
+          "expected runs in {}, found none", folder);
+    sets.push_back(read_runs({folder}, worst));
   }
+  report::Comparison comparison = report::compare_sets(sets[0], sets[1], options.tolerances);
+  comparison.base_name = options.folders[0];
+  comparison.new_name = options.folders[1];
+  print(report::comparison_text(comparison));
+  if (!options.junit.empty())
+    io::write_file_atomically(options.junit, report::comparison_junit(comparison));
+  if (!options.page.empty())
+    io::write_file_atomically(options.page, report::comparison_page(comparison));
+  return worst == 0 && comparison.regressed() ? static_cast<int>(Exit::kUnexpected) : worst;
+}
 
-  // 3. The answer.
+int show(const Options& options) {
+  int worst = 0;
+  const std::vector<report::Run> runs = read_runs(options.folders, worst);
   if (options.html) {
     for (const report::Run& one : runs) {
       report::write_page(one.name, one.report, one.log);
       print((std::filesystem::path(one.name) / report::kPageName).string() + "\n");
     }
-  } else if (runs.empty()) {
-    return worst;
-  } else if (options.csv) {
+  }
+  if (options.html || runs.empty()) return worst;
+  if (!options.page.empty())
+    io::write_file_atomically(options.page, report::runs_page(runs, options.sort));
+  if (options.csv) {
     print(report::runs_csv(runs));
   } else if (options.steps) {
     print(report::steps_csv(runs));
   } else if (options.json) {
     print(report::runs_json(runs));
-  } else if (runs.size() == 1) {
+  } else if (runs.size() == 1 && !report::failed(runs.front())) {
     print(report::summary_text(runs.front().report));
   } else {
-    print(report::runs_table(runs));
+    print(report::runs_table(runs, options.sort));
   }
   return worst;
 }
@@ -105,8 +159,10 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Options options;
+  if (const auto done = parse(argc, argv, options)) return *done;
   try {
-    return run(argc, argv);
+    return options.compare ? compare(options) : show(options);
   } catch (const trireme::Error& error) {
     std::fprintf(stderr, "trireme-report: %s\n", error.what());
     return error.exit_code();

@@ -19,8 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kExitName[] = "exit.json";
-
 std::string read_lock(int descriptor) {
   std::array<char, 256> text{};
   const ssize_t size = pread(descriptor, text.data(), text.size() - 1, 0);

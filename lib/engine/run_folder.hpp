@@ -35,6 +35,8 @@ class RunFolder {
   int lock_ = -1;
 };
 
+inline constexpr char kExitName[] = "exit.json";
+
 /// exit.json; any one rank may write it, since the rank that fails alone is not always rank 0.
 void write_exit(const std::filesystem::path& folder, int code, const std::string& reason,
                 std::int64_t step);

@@ -1,8 +1,9 @@
-#include "lib/report/compare.hpp"
+// Several runs as CSV and JSON.
 
-#include "kernels/base/error.hpp"
-#include "lib/report/format.hpp"
+#include "lib/report/compare.hpp"
 #include "lib/report/report.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The one list of columns of CSV and JSON.
+/// The one list of columns of CSV and JSON, but for those of the decks.
 Json flat(const Run& run) {
   const RunReport& report = run.report;
   const auto largest_rss = std::max_element(report.peak_rss.begin(), report.peak_rss.end());
@@ -79,55 +80,19 @@ std::string csv_cell(const Json& value) {
   return value.dump();
 }
 
-std::string grid_of(const RunReport& report) {
-  return fmt::format("{}x{}x{}", report.grid.data, report.grid.tensor, report.grid.pipeline);
+std::vector<Json> rows_of(std::span<const Run> runs) {
+  std::vector<Json> rows;
+  for (const Run& run : runs) rows.push_back(flat(run));
+  for (const DeckColumn& column : deck_columns(runs))
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i]["deck." + column.key] = column.values[i];
+  return rows;
 }
 
 }  // namespace
 
-Run read_run(const std::filesystem::path& run_dir) {
-  Run run{run_dir.string(), read_report(run_dir), {}};
-  run.log = io::read_log(run_dir / io::kLogName);
-  return run;
-}
-
-std::string runs_table(std::span<const Run> runs) {
-  std::vector<std::vector<std::string>> rows = {{"run", "model", "dtype", "d x t x p", "steps",
-                                                 "tokens", "loss", "validation", "step", "tokens/s",
-                                                 "MFU", "bubble", "memory", "exit"}};
-  for (const Run& run : runs) {
-    const RunReport& report = run.report;
-    rows.push_back({run.name,
-                    fmt::format("{} {}", report.model.family,
-                                format_count(static_cast<double>(report.model.parameters))),
-                    report.dtype, grid_of(report), format_integer(report.steps),
-                    format_count(static_cast<double>(report.tokens)),
-                    format_number(report.loss.last, 4), format_number(report.loss.validation, 4),
-                    format_seconds(report.step_seconds.median),
-                    format_speed(report.tokens_per_second), format_share(report.mfu),
-                    format_share(report.bubble.measured), format_bytes(largest_rank(report).used),
-                    fmt::format("{}", report.exit.code)});
-  }
-  std::vector<std::size_t> widths(rows[0].size(), 0);
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const bool left = i < 4;  // texts left, numbers right
-      text += left ? fmt::format("{:<{}}", row[i], widths[i])
-                   : fmt::format("{:>{}}", row[i], widths[i]);
-      text += i + 1 < row.size() ? "  " : "\n";
-    }
-  }
-  return text;
-}
-
 std::string runs_csv(std::span<const Run> runs) {
   std::string text;
-  for (const Run& run : runs) {
-    const Json row = flat(run);
+  for (const Json& row : rows_of(runs)) {
     const auto line = [&](auto cell) {
       std::string joined;
       for (const auto& [key, value] : row.items()) {
@@ -144,7 +109,7 @@ std::string runs_csv(std::span<const Run> runs) {
 
 std::string runs_json(std::span<const Run> runs) {
   Json array = Json::array();
-  for (const Run& run : runs) array.push_back(flat(run));
+  for (Json& row : rows_of(runs)) array.push_back(std::move(row));
   return array.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -1,8 +1,8 @@
 // Loss and speed over steps.
 
 #include "lib/report/format.hpp"
+#include "lib/report/page/curves.hpp"
 #include "lib/report/page/html.hpp"
-#include "lib/report/page/line_chart.hpp"
 #include "lib/report/page/sections.hpp"
 
 #include <fmt/format.h>
@@ -15,44 +15,13 @@ namespace {
 
 constexpr std::size_t kNoisyWindow = 8;
 
-template <class Record>
-std::vector<Sample> samples_of(const std::vector<Record>& records, double Record::*member) {
-  std::vector<Sample> samples;
-  samples.reserve(records.size());
-  for (const Record& record : records) samples.push_back({record.step, record.*member});
-  return samples;
-}
-
-struct Extent {
-  double low = INFINITY;
-  double high = -INFINITY;
-  bool empty() const { return !(low <= high); }
-  void add(const std::vector<Sample>& samples) {
-    for (const Sample& sample : samples) {
-      if (!std::isfinite(sample.value)) continue;
-      low = std::min(low, sample.value);
-      high = std::max(high, sample.value);
-    }
-  }
-};
-
 std::vector<Sample> resumes_of(const io::LogContents& log) {
   std::vector<Sample> marks;
   for (const auto& resume : log.resumes) marks.push_back({resume.step, 0});
   return marks;
 }
 
-/// Mean over about 1 % of the steps, for runs long enough to look noisy.
-std::vector<Sample> smoothed(const std::vector<Sample>& samples, std::size_t window) {
-  std::vector<Point> points;
-  for (const Sample& sample : samples) points.push_back({0, sample.value});
-  const auto means = smooth(points, window);
-  std::vector<Sample> result = samples;
-  for (std::size_t i = 0; i < result.size(); ++i) result[i].value = means[i].y;
-  return result;
-}
-
-/// The same by medians: a stall of one step says nothing about its neighbours.
+/// Medians over about 1 % of the steps: a stall of one says nothing about its neighbours.
 std::vector<Sample> medians(const std::vector<Sample>& samples, std::size_t window) {
   std::vector<Point> points;
   for (const Sample& sample : samples) {
@@ -157,23 +126,15 @@ std::string learning_section(const RunReport& report, const io::LogContents& log
   Extent extent;
   extent.add(samples_of(log.steps, &io::StepRecord::loss));
   if (extent.empty()) return "";
-  // Radio buttons and CSS choose between the two pictures: the page needs no script.
-  std::string html =
-      "<section class=\"loss\"><h2>Loss</h2>"
-      "<input type=\"radio\" name=\"x\" id=\"x-linear\" checked>"
-      "<input type=\"radio\" name=\"x\" id=\"x-log\">"
-      "<div class=\"switch\">steps: <label for=\"x-linear\">linear</label>"
-      "<label for=\"x-log\">logarithmic</label></div>";
-  html += "<div class=\"box labelled linear\">" + draw(loss_chart(report, log, false)) + "</div>";
-  html += "<div class=\"box labelled log\">" + draw(loss_chart(report, log, true)) + "</div>";
-  html += "<p class=\"note\">Mean cross-entropy a token in nats, by optimizer step.";
+  std::string note = "Mean cross-entropy a token in nats, by optimizer step.";
   const std::size_t window = log.steps.size() / 100;
   if (window > 2) {
-    html +=
+    note +=
         fmt::format(" Strong line: mean over {} steps; pale: every step.", 2 * (window / 2) + 1);
   }
-  if (log.torn) html += " The log's last line was cut short and is left out.";
-  return html + "</p></section>";
+  if (log.torn) note += " The log's last line was cut short and is left out.";
+  return loss_section("Loss", draw(loss_chart(report, log, false)),
+                      draw(loss_chart(report, log, true)), note);
 }
 
 std::string speed_section(const RunReport& report, const io::LogContents& log) {

@@ -1,6 +1,7 @@
 // What a reader sees first, and what he looks up last.
 
 #include "lib/report/format.hpp"
+#include "lib/report/page/frame.hpp"
 #include "lib/report/page/html.hpp"
 #include "lib/report/page/sections.hpp"
 #include "lib/report/report.hpp"
@@ -20,11 +21,6 @@ std::pair<std::string_view, std::string_view> state_of(int code) {
     case 10: return {"stopped early, can go on", "fair"};
     default: return {"failed", "bad"};
   }
-}
-
-std::string pill(std::string_view css, std::string_view head, const std::string& text) {
-  return fmt::format("<span class=\"pill {}\"><b>{}</b> {}</span>", css, escape(head),
-                     escape(text));
 }
 
 std::string grid_text(const RunReport& report) {
@@ -73,14 +69,14 @@ std::string facts(const Facts& list) {
 
 std::string header_section(const RunReport& report) {
   const auto [state, css] = state_of(report.exit.code);
-  std::string html = fmt::format(
-      "<header><p class=\"eyebrow\">{} · run report</p><h1>{}</h1><p class=\"sub\">{} · {} "
-      "parameters · {} · {}</p><p class=\"pills\">{}",
-      escape(report.app), escape(report.title), escape(report.model.family),
-      format_count(static_cast<double>(report.model.parameters)), escape(report.dtype),
-      grid_text(report), pill(css, state, report.exit.reason));
-  if (report.expect) html += expect_pill(*report.expect);
-  html += "</p></header>";
+  std::string pills = pill(css, state, report.exit.reason);
+  if (report.expect) pills += expect_pill(*report.expect);
+  std::string html =
+      page_header(report.app + " · run report", report.title,
+                  fmt::format("{} · {} parameters · {} · {}", report.model.family,
+                              format_count(static_cast<double>(report.model.parameters)),
+                              report.dtype, grid_text(report)),
+                  pills);
   if (!report.warnings.empty()) {
     html += fmt::format("<section class=\"warnings\"><h2>{} warning{}</h2><ul>",
                         report.warnings.size(), report.warnings.size() == 1 ? "" : "s");

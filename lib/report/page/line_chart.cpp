@@ -83,11 +83,14 @@ class Plot {
   /// Names beside the right ends of their curves, pushed apart where they would overlap.
   void end_labels() {
     std::sort(ends_.begin(), ends_.end(), [](const End& a, const End& b) { return a.y < b.y; });
-    for (std::size_t i = 1; i < ends_.size(); ++i) {
-      const double overlap = ends_[i - 1].y + kLineHeight - ends_[i].y;
-      if (overlap <= 0) continue;
-      ends_[i - 1].y -= overlap / 2;
-      ends_[i].y += overlap / 2;
+    // A pass moves neighbours apart by halves; what it moves may touch the next, so several.
+    for (std::size_t pass = 0; pass < 4 * ends_.size(); ++pass) {
+      for (std::size_t i = 1; i < ends_.size(); ++i) {
+        const double overlap = ends_[i - 1].y + kLineHeight - ends_[i].y;
+        if (overlap <= 0) continue;
+        ends_[i - 1].y -= overlap / 2;
+        ends_[i].y += overlap / 2;
+      }
     }
     for (const End& end : ends_) {
       svg_.text(1, end.y + 4, 8, end.name, "name start " + end.css);

@@ -90,6 +90,11 @@ text.start { text-anchor: start; } text.middle { text-anchor: middle; }
 text.end { text-anchor: end; }
 text.name { font-size: 12.5px; font-weight: 600; fill: var(--ink); }
 text.name.c1 { fill: var(--c1); } text.name.c2 { fill: var(--c2); }
+text.name.c3 { fill: var(--c3); } text.name.c4 { fill: var(--c4); }
+text.name.c5 { fill: var(--c5); } text.name.c6 { fill: var(--c6); }
+text.name.c7 { fill: var(--c7); } text.name.c8 { fill: var(--c8); }
+text.name.c9 { fill: var(--c9); } text.name.c10 { fill: var(--c10); }
+text.name.c11 { fill: var(--c11); } text.name.c12 { fill: var(--c12); }
 text.small { font-size: 11px; }
 text.inside { font-size: 10px; fill: var(--inside); pointer-events: none; }
 text.halo { paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round; }
@@ -110,12 +115,17 @@ rect.c4, circle.c4 { fill: var(--c4); } rect.c5, circle.c5 { fill: var(--c5); }
 rect.c6, circle.c6 { fill: var(--c6); } rect.c7, circle.c7 { fill: var(--c7); }
 rect.c8, circle.c8 { fill: var(--c8); } rect.c9, circle.c9 { fill: var(--c9); }
 rect.c10 { fill: var(--c10); } rect.c11 { fill: var(--c11); } rect.c12 { fill: var(--c12); }
+.line.c0 { stroke: var(--c0); }
 .line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); } .line.c3 { stroke: var(--c3); }
+.line.c4 { stroke: var(--c4); } .line.c5 { stroke: var(--c5); } .line.c6 { stroke: var(--c6); }
+.line.c7 { stroke: var(--c7); } .line.c8 { stroke: var(--c8); } .line.c9 { stroke: var(--c9); }
+.line.c10 { stroke: var(--c10); } .line.c11 { stroke: var(--c11); } .line.c12 { stroke: var(--c12); }
 .dot { stroke: var(--card); stroke-width: 1.5; }
 .gantt .bar { stroke: var(--card); stroke-width: .6; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px;
   color: var(--soft); margin-bottom: 8px; }
-.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px;
+.chip { white-space: nowrap; } .chip b { font-weight: 600; }
+.legend i, .chip i { display: inline-block; width: 10px; height: 10px; border-radius: 2px;
   margin-right: 6px; }
 i.c0 { background: var(--c0); } i.c1 { background: var(--c1); } i.c2 { background: var(--c2); }
 i.c3 { background: var(--c3); } i.c4 { background: var(--c4); } i.c5 { background: var(--c5); }
@@ -126,13 +136,18 @@ i.c11 { background: var(--c11); } i.c12 { background: var(--c12); }
 
 // Tables, facts, the deck, the switch of the loss picture.
 constexpr char kTables[] = R"css(
-.scroll { overflow-x: auto; margin-top: 12px; }
+.scroll { overflow-x: auto; margin-top: 12px; } .scroll + .box { margin-top: 16px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th { font-weight: 500; color: var(--soft); font-size: 12.5px; vertical-align: bottom; }
 th, td { padding: 5px 0 5px 18px; border-bottom: 1px solid var(--hair); text-align: right;
   white-space: nowrap; }
+.runs th, .runs td { padding-left: 12px; }
 th.t, td.t { text-align: left; } th:first-child, td:first-child { padding-left: 0; }
 td.b { width: 24%; } tr:last-child td { border-bottom: 0; }
+td.t.long { white-space: normal; overflow-wrap: anywhere; min-width: 240px; }
+td.best { font-weight: 650; color: var(--good); }
+td.good, td.fair, td.bad { background: none; font-weight: 650; }
+td.good { color: var(--good); } td.fair { color: var(--fair); } td.bad { color: var(--bad); }
 tr.total td { font-weight: 650; border-top: 1px solid var(--axis); }
 dl div { display: grid; grid-template-columns: 132px 1fr; gap: 12px; padding: 4px 0;
   border-bottom: 1px solid var(--hair); font-size: 13.5px; }

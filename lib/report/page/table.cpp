@@ -15,6 +15,7 @@ std::string_view css_of(Table::Align align) {
     case Table::Align::kText: return "t";
     case Table::Align::kNumber: return "n";
     case Table::Align::kBar: return "b";
+    case Table::Align::kChip: return "t chip";
   }
   return "";
 }
@@ -33,13 +34,20 @@ Table::Table(std::vector<Column> columns)
 }
 
 void Table::row(const std::vector<std::string>& cells, std::string_view css) {
+  std::vector<Cell> plain;
+  for (const std::string& cell : cells) plain.push_back({cell});
+  styled_row(plain, css);
+}
+
+void Table::styled_row(const std::vector<Cell>& cells, std::string_view css) {
   check(cells.size() == columns_.size(), Exit::kUnexpected, "expected {} cells in a row, found {}",
         columns_.size(), cells.size());
   html_ += css.empty() ? "<tr>" : fmt::format("<tr class=\"{}\">", css);
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    const bool html = columns_[i].align == Align::kBar;
-    html_ += fmt::format("<td class=\"{}\">{}</td>", css_of(columns_[i].align),
-                         html ? cells[i] : escape(cells[i]));
+    const bool html = columns_[i].align == Align::kBar || columns_[i].align == Align::kChip;
+    html_ += fmt::format("<td class=\"{}{}{}\">{}</td>", css_of(columns_[i].align),
+                         cells[i].css.empty() ? "" : " ", cells[i].css,
+                         html ? cells[i].text : escape(cells[i].text));
   }
   html_ += "</tr>";
 }
@@ -51,6 +59,10 @@ std::string bar(double share, std::string_view css) {
       "<svg class=\"cell\" height=\"12\" aria-hidden=\"true\"><rect class=\"{}\" y=\"1\" "
       "height=\"10\" width=\"{}\"></rect></svg>",
       css, percent(share_of(share)));
+}
+
+std::string chip(std::string_view css, std::string_view text) {
+  return fmt::format("<i class=\"{}\"></i>{}", css, escape(text));
 }
 
 std::string range_bar(double min, double avg, double max, std::string_view css) {

@@ -9,16 +9,23 @@ namespace trireme::report {
 
 class Table {
  public:
-  enum class Align { kText, kNumber, kBar };
+  enum class Align { kText, kNumber, kBar, kChip };
   struct Column {
     std::string name;
     Align align = Align::kNumber;
   };
 
+  struct Cell {
+    std::string text;
+    std::string css = {};  ///< class of its own, beside the column's
+  };
+
   explicit Table(std::vector<Column> columns);
 
-  /// One cell a column. Text is escaped; cells of kBar columns are HTML (made by bar()).
+  /// One cell a column. Text is escaped; cells of kBar and kChip columns are HTML
+  /// (made by bar() and chip()).
   void row(const std::vector<std::string>& cells, std::string_view css = {});
+  void styled_row(const std::vector<Cell>& cells, std::string_view css = {});
   std::string take();
 
  private:
@@ -28,7 +35,9 @@ class Table {
 
 /// A bar for a table cell that fills `share` of it.
 std::string bar(double share, std::string_view css);
-/// The same to `avg`, with a line from `min` to `max`.
+/// A patch of a curve's colour and a text.
+std::string chip(std::string_view css, std::string_view text);
+/// The same as bar() to `avg`, with a line from `min` to `max`.
 std::string range_bar(double min, double avg, double max, std::string_view css);
 
 }  // namespace trireme::report

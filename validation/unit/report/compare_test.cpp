@@ -3,38 +3,17 @@
 #include "lib/report/compare.hpp"
 #include "io/metrics/write_file.hpp"
 #include "kernels/base/error.hpp"
-#include "trireme_paths.hpp"
+#include "lib/report/format.hpp"
+#include "validation/unit/report/command.hpp"
 #include "validation/unit/report/sample_report.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 namespace trireme::report {
 namespace {
-
-struct Answer {
-  int code = -1;
-  std::string text;
-};
-
-Answer trireme_report(const std::string& arguments) {
-  const std::string command =
-      std::string(trireme::kBinaryDir) + "/apps/trireme-report " + arguments + " 2>&1";
-  Answer answer;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (!pipe) return answer;
-  std::array<char, 4096> buffer;
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
-    answer.text.append(buffer.data(), n);
-  }
-  answer.code = WEXITSTATUS(::pclose(pipe));
-  return answer;
-}
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -88,6 +67,64 @@ TEST(Columns, CsvQuotesByRfc4180AndLeavesUnknownEmpty) {
             "run,step,tokens,loss,grad_norm,lr,loss_scale,seconds,tokens_per_second,mfu\r\n"
             "\"a,\"\"b\"\"\",0,0,,,,1,,,\r\n");
   EXPECT_TRUE(nlohmann::json::parse(runs_json({&run, 1}))[0]["mfu"].is_null());
+}
+
+TEST_F(Compare, TableIsSortedAndTheBestAreMarked) {
+  sample::Sample fast = sample::make(2, 2, 1, 40);
+  for (io::StepRecord& step : fast.log.steps) {
+    step.tokens_per_second *= 2;
+    step.loss += 1;
+  }
+  fill_from_log(fast.report, fast.log);
+  fast.report.loss.validation += 1;
+  std::filesystem::create_directory(folder_ / "c");
+  sample::write_run(folder_ / "c", fast);
+  const auto place = [](const Answer& answer, const std::string& name) {
+    return answer.text.find("\n" + name + " ");
+  };
+  const Answer by_loss = trireme_report(folder_.string());  // a folder of runs
+  EXPECT_LT(place(by_loss, "a"), place(by_loss, "c")) << by_loss.text;
+  const Answer by_speed = trireme_report("--sort speed " + folder_.string());
+  EXPECT_LT(place(by_speed, "c"), place(by_speed, "a")) << by_speed.text;
+  const std::size_t c = place(by_speed, "c");
+  const std::string line = by_speed.text.substr(c + 1, by_speed.text.find('\n', c + 1) - c - 1);
+  EXPECT_TRUE(contains(line, format_speed(fast.report.tokens_per_second) + "*")) << line;
+  EXPECT_EQ(trireme_report("--sort colour " + a_).code, 2);
+}
+
+TEST_F(Compare, DeckDifferencesAreColumns) {
+  const char* decks[] = {R"({"gradient_clipping": 1.0, "optimizer": {"params": {"lr": 0.001}}})",
+                         R"({"gradient_clipping": 1.0, "optimizer": {"params": {"lr": 0.002}}})"};
+  for (int i = 0; i < 2; ++i) {
+    sample::Sample run = sample::make(2, 2, 1, 40);
+    run.report.deck = decks[i];
+    write_report(folder_ / (i == 0 ? "a" : "b"), run.report);
+  }
+  const Answer table = trireme_report(a_ + " " + b_);
+  EXPECT_TRUE(contains(table.text, "run  lr ")) << table.text;
+  EXPECT_TRUE(contains(table.text, "0.002")) << table.text;
+  EXPECT_FALSE(contains(table.text, "gradient_clipping")) << "the same in both";
+  const auto rows = nlohmann::json::parse(trireme_report("--json " + a_ + " " + b_).text);
+  EXPECT_EQ(rows[0]["deck.optimizer.params.lr"], "0.001");
+}
+
+TEST_F(Compare, FailedRunsStandApartWithTheirReason) {
+  std::filesystem::remove(folder_ / "b/report.json");
+  io::write_file_atomically(folder_ / "b/exit.json",
+                            R"({"code": 4, "reason": "the loss is <NaN>", "step": 40})");
+  const Answer answer = trireme_report(a_ + " " + b_ + " --page " + (folder_ / "p.html").string());
+  EXPECT_EQ(answer.code, 0) << answer.text;
+  EXPECT_LT(answer.text.find("failed:"), answer.text.find("the loss is <NaN>")) << answer.text;
+  const std::string page = io::read_file(folder_ / "p.html", "a page");
+  EXPECT_TRUE(contains(page, "<h2>Failed runs</h2>"));
+  EXPECT_TRUE(contains(page, "the loss is &lt;NaN&gt;"));
+}
+
+// The part that failed counts, not the report of the part before it.
+TEST_F(Compare, AResumedRunThatFailedIsNotTakenForTheOneBefore) {
+  io::write_file_atomically(folder_ / "b/exit.json", R"({"code": 5, "reason": "peer lost"})");
+  const Answer answer = trireme_report(a_ + " " + b_);
+  EXPECT_TRUE(contains(answer.text, "peer lost")) << answer.text;
 }
 
 TEST_F(Compare, StepsAreAllThere) {

@@ -1,11 +1,14 @@
 // The page: well-formed whatever the run's texts hold, self-contained, and true to its numbers.
 
+#include "lib/report/compare.hpp"
 #include "lib/report/page/decimate.hpp"
 #include "lib/report/page/gantt.hpp"
 #include "lib/report/page/html.hpp"
 #include "lib/report/page/scale.hpp"
+#include "lib/report/regression.hpp"
 #include "validation/unit/report/sample_report.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,6 +18,8 @@
 
 namespace trireme::report {
 namespace {
+
+using Runs = std::vector<Run>;  // in a test body Run is GoogleTest's
 
 /// Empty when every tag is closed in order, attributes are quoted and entities are known;
 /// otherwise what is wrong. Stricter than browsers.
@@ -68,12 +73,44 @@ TEST(Page, IsWellFormedAndTheCheckSeesFaults) {
   EXPECT_NE(malformed(bare), "");
 }
 
-TEST(Page, NeedsNothingFromOutside) {
-  const std::string page = page_of(sample::make(2, 2, 2, 400));
-  for (const char* outside :
-       {"http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "<iframe"}) {
-    EXPECT_EQ(page.find(outside), std::string::npos) << outside;
+/// Thirty runs, two of them failed, with texts that would break a page that does not escape them.
+Runs many_runs() {
+  Runs runs;
+  for (int i = 0; i < 30; ++i) {
+    sample::Sample made = sample::make(1 + i % 2, 2, 1, 40 + i);
+    if (i % 15 == 14) made.report.exit = {"<NaN> & more", 4};
+    made.report.title = "\"a<b>\"";
+    runs.push_back({fmt::format("runs/<{}>", i), made.report, made.log});
   }
+  runs.push_back({"runs/empty", {}, {}, false});
+  return runs;
+}
+
+std::string comparison_of(const Runs& runs) {
+  return comparison_page(compare_sets(std::span(runs).first(20), std::span(runs).last(20), {}));
+}
+
+TEST(Page, NeedsNothingFromOutside) {
+  const Runs runs = many_runs();
+  for (const std::string& page :
+       {page_of(sample::make(2, 2, 2, 400)), runs_page(runs), comparison_of(runs)}) {
+    for (const char* outside :
+         {"http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "<iframe"}) {
+      EXPECT_EQ(page.find(outside), std::string::npos) << outside;
+    }
+  }
+}
+
+TEST(Page, PagesOfManyRunsAreWellFormed) {
+  const Runs runs = many_runs();
+  EXPECT_EQ(malformed(runs_page(runs)), "");
+  EXPECT_EQ(malformed(comparison_of(runs)), "");
+  EXPECT_EQ(malformed(runs_page({})), "");
+  EXPECT_EQ(malformed(comparison_page(compare_sets({}, {}, {}))), "");
+  const std::string page = runs_page(runs);
+  EXPECT_NE(page.find("★"), std::string::npos);
+  EXPECT_NE(page.find("&lt;NaN&gt; &amp; more"), std::string::npos);
+  for (const char* odd : {"nan", "\"inf"}) EXPECT_EQ(page.find(odd), std::string::npos) << odd;
 }
 
 // Every text of a report reaches the page only escaped.
