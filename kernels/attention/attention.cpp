@@ -1,8 +1,10 @@
 // Checks and sizes of attention; the work is in attention_forward.cpp and attention_backward.cpp.
 
 #include "kernels/attention/attention_call.hpp"
+#include "kernels/attention/attention_loops.hpp"
 
 #include "kernels/base/checked.hpp"
+#include "kernels/base/wide_loops.hpp"
 
 #include <cmath>
 
@@ -55,6 +57,8 @@ void Call::expect_like_queries(const TensorView& view, const char* what) const {
 void Call::expect_like_keys(const TensorView& view, const char* what) const {
   expect_rows(view, shape.tokens(), shape.kv_heads * shape.head_dim, q.dtype, what);
 }
+
+const RowLoops& row_loops() { return wide_loops() ? row_loops_avx512() : row_loops_avx2(); }
 
 }  // namespace attention
 

@@ -1,4 +1,5 @@
 #include "kernels/attention/attention_call.hpp"
+#include "kernels/attention/attention_loops.hpp"
 #include "kernels/attention/attention_tile.hpp"
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
@@ -30,7 +31,7 @@ struct Piece {
 };
 
 /// Backward of a piece, with all query heads that read its kv head: dk and dv are summed over them
-/// in a fixed order, in fp32, and rounded once.
+/// in a fixed order, in fp32, and rounded once. T is the storage type, C the type products run in.
 template <class T, class C>
 class BackwardPiece {
  public:
@@ -38,25 +39,24 @@ class BackwardPiece {
       : call_(call),
         gradients_(gradients),
         piece_(piece),
+        strip_(*strip_kernels(dtype_of<C>)),
+        products_(strip_),
         first_row_(piece.sample * call.shape.seq),
         width_(call.shape.head_dim),
+        width_units_(units_of(width_, strip_.pair)),
         dropout_(call.options.dropout, piece.sample) {
-    k_ = copied_keys(call.k);
-    v_ = copied_keys(call.v);
-    dk_ = {frame_.take<float>(piece.keys.size() * width_), width_};
-    dv_ = {frame_.take<float>(piece.keys.size() * width_), width_};
+    const std::int64_t keys = piece.keys.size();
+    copy_ = frame_.take<C>(std::is_same_v<C, T> ? 0 : std::max(keys, kQueryRows) * width_);
+    pack_keys();
+    dk_ = {frame_.take<float>(keys * width_), width_};
+    dv_ = {frame_.take<float>(keys * width_), width_};
     dq_ = {frame_.take<float>(kQueryRows * width_), width_};
-    scores_ = {frame_.take<float>(kQueryRows * kKeyColumns), kKeyColumns};
-    dscores_ = {frame_.take<float>(kQueryRows * kKeyColumns), kKeyColumns};
-    if constexpr (std::is_same_v<C, float>) {
-      probability_operand_ = scores_;
-      dscore_operand_ = dscores_;
-    } else {
-      probability_operand_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
-      dscore_operand_ = {frame_.take<C>(kQueryRows * kKeyColumns), kKeyColumns};
-    }
-    q_copy_ = frame_.take<C>(kQueryRows * width_);
-    dout_copy_ = frame_.take<C>(kQueryRows * width_);
+    q_rows_ = LeftRows::take(frame_, kQueryRows, width_units_);
+    dout_rows_ = LeftRows::take(frame_, kQueryRows, width_units_);
+    q_panels_ = RightPanels::take(frame_, strip_, kQueryRows, width_);
+    dout_panels_ = RightPanels::take(frame_, strip_, kQueryRows, width_);
+    p_ = Scores(frame_);
+    ds_ = Scores(frame_);
   }
 
   void run() {
@@ -73,11 +73,64 @@ class BackwardPiece {
   }
 
  private:
-  /// The piece's keys or values: every query block reads them.
-  Rows<const C> copied_keys(const TensorView& view) {
-    const auto rows =
-        head_rows<const T>(view, first_row_ + piece_.keys.begin, piece_.kv_head, width_);
-    return copied<C>(rows, piece_.keys.size(), width_, frame_.take<C>(piece_.keys.size() * width_));
+  /// A tile of scores or of their gradients: sums in fp32, and what products read of it. In fp32
+  /// these are the same; bf16 is rounded by rows, and its pairs of rows joined for products over
+  /// rows.
+  struct Scores {
+    Rows<float> sums{};
+    LeftRows by_rows{};
+    std::uint32_t* by_columns = nullptr;
+
+    Scores() = default;
+    explicit Scores(ScratchFrame& frame)
+        : sums{frame.take<float>(kQueryRows * kStripStride), kStripStride},
+          by_rows{reinterpret_cast<std::uint32_t*>(sums.data), kQueryRows},
+          by_columns(by_rows.data) {
+      if constexpr (!std::is_same_v<C, float>) {
+        by_rows = LeftRows::take(frame, kQueryRows, kStripDepth);
+        by_columns = frame.take<std::uint32_t>(kQueryRows / 2 * kStripStride);
+      }
+    }
+
+    void round_row(const RowLoops& loops, std::int64_t r, std::int64_t keys) const {
+      if constexpr (!std::is_same_v<C, float>)
+        loops.round(sums.row(r), reinterpret_cast<C*>(by_rows.at(r, 0)), keys);
+    }
+    void join_rows(std::int64_t rows, std::int64_t keys) const {
+      if constexpr (!std::is_same_v<C, float>)
+        join_row_pairs(reinterpret_cast<const C*>(by_rows.data), 2 * kStripStride, rows, keys,
+                       by_columns, kStripStride);
+    }
+  };
+
+  Rows<const C> rows_of(const TensorView& view, std::int64_t first, std::int64_t head,
+                        std::int64_t rows) const {
+    return as_operand<C>(head_rows<const T>(view, first_row_ + first, head, width_), rows, width_,
+                         copy_);
+  }
+
+  /// The piece's keys and values: every query block reads them.
+  void pack_keys() {
+    const std::int64_t keys = piece_.keys.size();
+    k_across_ = RightPanels::take(frame_, strip_, width_, keys);
+    v_across_ = RightPanels::take(frame_, strip_, width_, keys);
+    k_along_ = RightPanels::take(frame_, strip_, keys, width_);
+    const auto k = rows_of(call_.k, piece_.keys.begin, piece_.kv_head, keys);
+    pack(strip_, k, keys, width_, true, k_across_);
+    pack(strip_, k, keys, width_, false, k_along_);
+    pack(strip_, rows_of(call_.v, piece_.keys.begin, piece_.kv_head, keys), keys, width_, true,
+         v_across_);
+  }
+
+  void pack_queries(std::int64_t head, const QueryBlock& block) {
+    const std::int64_t rows = block.rows();
+    const auto q = rows_of(call_.q, block.begin, head, rows);
+    pack(q, rows, width_, q_rows_);
+    pack(strip_, q, rows, width_, false, q_panels_);
+    const auto dout = rows_of(gradients_.dout, block.begin, head, rows);
+    pack(dout, rows, width_, dout_rows_);
+    pack(strip_, dout, rows, width_, false, dout_panels_);
+    q_panels_.units = dout_panels_.units = units_of(rows, strip_.pair);
   }
 
   void query_block(std::int64_t head, const QueryBlock& block) {
@@ -85,7 +138,6 @@ class BackwardPiece {
     const std::int64_t last = std::min(block.end, piece_.keys.end);
     if (first >= last) return;
     const std::int64_t row = first_row_ + block.begin;
-    const auto q_rows = head_rows<const T>(call_.q, row, head, width_);
     const auto dout_rows = head_rows<const T>(gradients_.dout, row, head, width_);
     const auto out_rows = head_rows<const T>(gradients_.out, row, head, width_);
     for (std::int64_t r = 0; r < block.rows(); ++r) {
@@ -95,36 +147,46 @@ class BackwardPiece {
         return static_cast<float>(d[c]) * static_cast<float>(o[c]);
       });
     }
-    const auto q = copied<C>(q_rows, block.rows(), width_, q_copy_);
-    const auto dout = copied<C>(dout_rows, block.rows(), width_, dout_copy_);
+    pack_queries(head, block);
     for (std::int64_t key = first, next = 0; key < last; key = next) {
       next = block.tile_end(key);
-      tile(head, block, key, next - key, q, dout);
+      tile(head, block, key, next - key);
     }
     if (!piece_.to_queries) return;
     const auto dq_rows = head_rows<T>(gradients_.dq, row, head, width_);
     for (std::int64_t r = 0; r < block.rows(); ++r) store_row(dq_.row(r), dq_rows.row(r), width_);
   }
 
-  void tile(std::int64_t head, const QueryBlock& block, std::int64_t key, std::int64_t keys,
-            Rows<const C> q, Rows<const C> dout) {
-    const std::int64_t rows = block.rows();
-    const TileForm to_scores{.m = rows, .n = keys, .k = width_, .transpose_b = true};
+  void tile(std::int64_t head, const QueryBlock& block, std::int64_t key, std::int64_t keys) {
     const std::int64_t at = key - piece_.keys.begin;
-    multiply<C>(to_scores, q, k_.from(at), scores_);
-    multiply<C>(to_scores, dout, v_.from(at), dscores_);
-    for (std::int64_t r = 0; r < rows; ++r) softmax_row(head, block, r, key, keys);
-    const Rows<const C> p{probability_operand_.data, kKeyColumns};
-    const Rows<const C> ds{dscore_operand_.data, kKeyColumns};
-    if (piece_.to_keys) {
-      const TileForm to_keys{
-          .m = keys, .n = width_, .k = rows, .transpose_a = true, .accumulate = true};
-      multiply<C>(to_keys, p, dout, dv_.from(at));
-      multiply<C>(to_keys, ds, q, dk_.from(at));
-    }
-    if (piece_.to_queries)
-      multiply<C>({.m = rows, .n = width_, .k = keys, .accumulate = key != block.first_key}, ds,
-                  k_.from(at), dq_);
+    const RightPanels k{k_across_.data + at * k_across_.units, k_across_.units};
+    const RightPanels v{v_across_.data + at * v_across_.units, v_across_.units};
+    const RightPanels k_along{k_along_.data + at / strip_.pair * strip_.columns, k_along_.units};
+    for_strips(strip_, block.rows(), [&](const Range& strip) {
+      const std::int64_t seen = block.seen_by(strip, key, keys);
+      const Range columns{0, round_up(seen, strip_.columns)};
+      products_.by_rows(strip, q_rows_, k, {0, width_units_}, columns, p_.sums, false);
+      products_.by_rows(strip, dout_rows_, v, {0, width_units_}, columns, ds_.sums, false);
+      for (std::int64_t r = strip.begin; r < strip.end; ++r) softmax_row(head, block, r, key, keys);
+      if (piece_.to_queries)
+        products_.by_rows(strip, ds_.by_rows, k_along, {0, units_of(seen, strip_.pair)},
+                          {0, width_}, dq_, key != block.first_key);
+    });
+    if (piece_.to_keys) sum_over_queries(block, key, keys);
+  }
+
+  /// dv += p^T dout and dk += ds^T q; queries before a strip's first key do not see it.
+  void sum_over_queries(const QueryBlock& block, std::int64_t key, std::int64_t keys) {
+    p_.join_rows(block.rows(), keys);
+    ds_.join_rows(block.rows(), keys);
+    const std::int64_t at = key - piece_.keys.begin;
+    for_strips(strip_, keys, [&](const Range& strip) {
+      const std::int64_t blind =
+          std::clamp<std::int64_t>(key + strip.begin - block.begin, 0, block.rows());
+      const Range units{blind / strip_.pair, units_of(block.rows(), strip_.pair)};
+      products_.by_columns(strip, p_.by_columns, dout_panels_, units, width_, dv_.from(at));
+      products_.by_columns(strip, ds_.by_columns, q_panels_, units, width_, dk_.from(at));
+    });
   }
 
   /// p = exp(scale s - lse) and ds = scale p (factor dp - delta), with zeros where masked.
@@ -132,38 +194,24 @@ class BackwardPiece {
                    std::int64_t keys) {
     const std::int64_t i = block.begin + r;
     const Range seen = block.visible(i, key, keys);
-    const float lse = call_.lse_of(piece_.sample, head)[i];
-    const float delta = delta_[r];
-    const float scale = call_.scale;
-    float* __restrict score = scores_.row(r);
-    float* __restrict dscore = dscores_.row(r);
-    if (call_.options.dropout.active()) {
-      float factors[kKeyColumns];
+    float* score = p_.sums.row(r);
+    float* dscore = ds_.sums.row(r);
+    const Range whole = hide_unseen(score, seen, keys, call_.scale);
+    const std::int64_t end = round_up(keys, kRowGrain);
+    float factors[kKeyColumns];
+    const bool drops = call_.options.dropout.active();
+    if (drops) {
+      std::fill(factors + whole.begin, factors + whole.end, 0.0f);
       dropout_.factors(call_.dropout_row(head, i) + key + seen.begin, seen.size(),
-                       call_.options.dropout.scale(), factors);
-#pragma omp simd
-      for (std::int64_t j = seen.begin; j < seen.end; ++j) {
-        const float p = vector_exp(scale * score[j] - lse);
-        const float factor = factors[j - seen.begin];
-        score[j] = p * factor;
-        dscore[j] = scale * p * (factor * dscore[j] - delta);
-      }
-    } else {
-#pragma omp simd
-      for (std::int64_t j = seen.begin; j < seen.end; ++j) {
-        const float p = vector_exp(scale * score[j] - lse);
-        score[j] = p;
-        dscore[j] = scale * p * (dscore[j] - delta);
-      }
+                       call_.options.dropout.scale(), factors + seen.begin);
     }
-    for (float* row : {score, dscore}) {
-      std::fill(row, row + seen.begin, 0.0f);
-      std::fill(row + seen.end, row + keys, 0.0f);
-    }
-    if constexpr (!std::is_same_v<C, float>) {
-      store_row(score, probability_operand_.row(r), keys);
-      store_row(dscore, dscore_operand_.row(r), keys);
-    }
+    loops_.gradient(score + whole.begin, dscore + whole.begin,
+                    drops ? factors + whole.begin : nullptr, whole.size(), call_.scale,
+                    call_.lse_of(piece_.sample, head)[i], delta_[r]);
+    std::fill(dscore, dscore + whole.begin, 0.0f);
+    std::fill(dscore + whole.end, dscore + end, 0.0f);
+    p_.round_row(loops_, r, end);
+    ds_.round_row(loops_, r, end);
   }
 
   void store(Rows<float> sums, const TensorView& gradient) const {
@@ -176,16 +224,19 @@ class BackwardPiece {
   const Call& call_;
   const Gradients& gradients_;
   const Piece& piece_;
+  const StripKernels& strip_;
+  const RowLoops& loops_ = row_loops();
+  TileProducts products_;
   std::int64_t first_row_;
   std::int64_t width_;
+  std::int64_t width_units_;
   DropoutStream dropout_;
   ScratchFrame frame_;
-  Rows<const C> k_{}, v_{};
+  C* copy_ = nullptr;
+  RightPanels k_across_, v_across_, k_along_, q_panels_, dout_panels_;
+  LeftRows q_rows_{}, dout_rows_{};
   Rows<float> dk_{}, dv_{}, dq_{};
-  Rows<float> scores_{}, dscores_{};
-  Rows<C> probability_operand_{}, dscore_operand_{};
-  C* q_copy_ = nullptr;
-  C* dout_copy_ = nullptr;
+  Scores p_, ds_;
   float delta_[kQueryRows];
 };
 

@@ -42,9 +42,10 @@ inline void store_row(const float* __restrict source, float* __restrict out, std
   std::memcpy(out, source, static_cast<std::size_t>(count) * sizeof(float));
 }
 
-/// The arithmetic of BFloat16(float) without a branch, which the vectoriser needs.
-inline void store_row(const float* __restrict source, BFloat16* __restrict out,
-                      std::int64_t count) {
+/// The arithmetic of BFloat16(float) without a branch, which the vectoriser needs. Inlined always:
+/// files compiled for other instruction sets use it.
+[[gnu::always_inline]] inline void store_row(const float* __restrict source,
+                                             BFloat16* __restrict out, std::int64_t count) {
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
     const auto u = std::bit_cast<std::uint32_t>(source[i]);

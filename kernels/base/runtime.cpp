@@ -2,6 +2,7 @@
 
 #include "kernels/base/cpu_guard.hpp"
 #include "kernels/base/error.hpp"
+#include "kernels/base/wide_loops.hpp"
 
 #include <fmt/format.h>
 #include <omp.h>
@@ -62,6 +63,15 @@ CpuFeatures cpu_features() {
   cpu.avx512_fp16 = cpu.avx512 && __builtin_cpu_supports("avx512fp16");
   cpu.amx_bf16 = __builtin_cpu_supports("amx-bf16");
   return cpu;
+}
+
+bool wide_loops() {
+  static const bool wide = [] {
+    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+    return (isa & wanted) == wanted;
+  }();
+  return wide;
 }
 
 std::string product_isa() { return name_of_isa(dnnl::get_effective_cpu_isa()); }

@@ -2,6 +2,8 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/row_convert.hpp"
+#include "kernels/base/wide_loops.hpp"
+#include "kernels/elementwise/row_store.hpp"
 
 #include <algorithm>
 
@@ -11,6 +13,13 @@ namespace {
 template <class T>
 T* element(const TensorView& view, std::int64_t row, std::int64_t column) {
   return static_cast<T*>(view.data) + row * view.stride() + column;
+}
+
+void store_rounded(const float* source, BFloat16* out, std::int64_t count) {
+  if (wide_loops())
+    store_row_avx512(source, out, count);
+  else
+    store_row(source, out, count);
 }
 
 bool is_dense(const TensorView& view) { return view.stride() == view.width() || view.rows() == 1; }
@@ -60,7 +69,7 @@ float* row_target(const TensorView& view, std::int64_t row, std::int64_t column,
 void finish_row(const TensorView& view, std::int64_t row, std::int64_t column, std::int64_t count,
                 const float* buffer) {
   switch (view.dtype) {
-    case DType::bf16: store_row(buffer, element<BFloat16>(view, row, column), count); return;
+    case DType::bf16: store_rounded(buffer, element<BFloat16>(view, row, column), count); return;
     case DType::f16: store_row(buffer, element<Float16>(view, row, column), count); return;
     default: return;  // computed in place
   }

@@ -51,6 +51,9 @@ void SharedArena::allocate_alone(std::int64_t bytes) {
         "expected {} bytes of memory for the exchange arena, found less; use more ranks or a "
         "smaller micro-batch",
         bytes);
+  // Products read matrices in every direction: with small pages a twentieth of a step goes into
+  // looking up where they lie. A wish only: the kernel may not grant it.
+  madvise(memory, static_cast<std::size_t>(own_bytes_), MADV_HUGEPAGE);
   parts_[0] = {static_cast<std::byte*>(memory), bytes};
 }
 

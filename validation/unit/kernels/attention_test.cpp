@@ -115,6 +115,8 @@ const AttentionShape kShapes[] = {
     {.batch = 2, .seq = 37, .heads = 3, .kv_heads = 3, .head_dim = 16},
     {.batch = 2, .seq = 130, .heads = 4, .kv_heads = 2, .head_dim = 24},
     {.batch = 1, .seq = 530, .heads = 2, .kv_heads = 1, .head_dim = 40},  // two tiles of keys
+    {.batch = 1, .seq = 70, .heads = 2, .kv_heads = 2, .head_dim = 13},
+    {.batch = 1, .seq = 33, .heads = 1, .kv_heads = 1, .head_dim = 397},  // deeper than a strip
 };
 
 /// Documents of changing length: 5, 12, 19, ... positions.
@@ -187,7 +189,7 @@ TEST(Attention, ReferenceGradientsAreTheDerivatives) {
   }
 }
 
-/// The last shape has one kv head: from two threads on its backward is cut into parts.
+/// The third shape has one kv head: from two threads on its backward is cut into parts.
 TEST(Attention, SameBitsForAnyNumberOfThreads) {
   for (const DType dtype : kTypes)
     for (const AttentionShape& shape : kShapes) {

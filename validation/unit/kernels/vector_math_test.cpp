@@ -51,6 +51,17 @@ TEST(VectorMath, ExpIsWithinOneUlp) {
   EXPECT_GT(worst(-80.0f, 80.0f, careless, true_exp), 4.0);
 }
 
+TEST(VectorMath, ExpOfFallingArgumentsHasTheBitsOfExp) {
+  const auto same = [](float x) { return vector_exp(x) == vector_exp_falling(x); };
+  for (int i = 0; i <= 2'000'000; ++i) {
+    const float x = -100.0f + static_cast<float>(i) * 94e-6f;  // to 88
+    ASSERT_TRUE(same(x)) << x;
+  }
+  EXPECT_EQ(vector_exp_falling(-kInfinity), 0.0f);
+  EXPECT_TRUE(std::isnan(vector_exp_falling(kNaN)));
+  EXPECT_FALSE(same(89.5f));  // beyond its range one factor 2^n does not do
+}
+
 TEST(VectorMath, SigmoidIsWithinThreeUlp) {
   const auto truth = [](double x) { return 1 / (1 + std::exp(-x)); };
   EXPECT_LE(worst(-87.0f, 20.0f, vector_sigmoid, truth), 3.0);

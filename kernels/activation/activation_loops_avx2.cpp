@@ -1,0 +1,8 @@
+#include "kernels/activation/activation_loops_any.hpp"
+
+namespace trireme::kernels {
+
+ActivationLoops activation_loops_avx2(Activation kind) { return loops_of(kind); }
+SwigluLoops swiglu_loops_avx2() { return {swiglu, swiglu_slopes}; }
+
+}  // namespace trireme::kernels
