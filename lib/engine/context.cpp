@@ -22,7 +22,7 @@ SegmentContext::SegmentContext(const models::Model& model, const program::Compil
       const auto kind = run.place.at.tensor == 0 ? Scalar::loss : Scalar::loss_ignored;
       memory = store.scalars().data() + static_cast<std::size_t>(kind);
     }
-    views_.emplace_back(slot, TensorView(memory, spec.shape, spec.dtype));
+    views_.emplace_back(slot, spec.view(memory));
   };
   for (std::size_t i = 0; i < step.reads.size(); ++i) add(step.reads[i], instruction.reads[i]);
   for (std::size_t i = 0; i < step.writes.size(); ++i) add(step.writes[i], instruction.writes[i]);

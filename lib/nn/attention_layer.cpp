@@ -23,7 +23,7 @@ AttentionLayer::AttentionLayer(PlanBuilder& b, const LayerConfig& config)
   const Placement& placement = b.placement();
   const std::int64_t tokens = placement.tokens();
   const std::int64_t q_width = shape_.heads * shape_.head_dim;
-  qkv_ = b.buffer("qkv", {tokens, qkv_weight_.rows}, placement.compute);
+  qkv_ = b.product_buffer("qkv", {tokens, qkv_weight_.rows}, placement.compute);
   if (config.qk_norm) {
     // Each rank norms its own heads only: gradients of the shared gamma are partial sums.
     const bool partial = placement.tensor > 1;

@@ -137,7 +137,7 @@ std::shared_ptr<const BlockPlan> head_block(const LayerConfig& config, const Pla
   h.normed = b.buffer("normed", stream, placement.compute);
   h.gathered =
       placement.sequence_parallel ? b.buffer("gathered", all, placement.compute) : h.normed;
-  h.logits = b.buffer("logits", {placement.tokens(), h.table.rows}, placement.compute);
+  h.logits = b.product_buffer("logits", {placement.tokens(), h.table.rows}, placement.compute);
   h.statistics = b.buffer("statistics", {placement.tokens(), 3}, DType::f32);
   h.all_statistics =
       placement.tensor > 1

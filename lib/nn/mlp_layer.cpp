@@ -12,10 +12,10 @@ MlpLayer::MlpLayer(PlanBuilder& b, const LayerConfig& config)
       }()) {
   const Placement& placement = b.placement();
   const bool gated = !config.activation;
-  inner_ = b.buffer("inner", {tokens_, up_.rows}, placement.compute);
+  inner_ = b.product_buffer("inner", {tokens_, up_.rows}, placement.compute);
   active_ = b.buffer("active", {tokens_, gated ? up_.rows / 2 : up_.rows}, placement.compute);
   active_again_ = gated ? b.like(active_, "active again") : active_;
-  dactive_ = b.like(active_, "dactive");
+  dactive_ = b.product_buffer("dactive", b.spec(active_).shape, placement.compute);
 }
 
 void MlpLayer::add_up(PlanBuilder& b) {

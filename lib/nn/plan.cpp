@@ -1,5 +1,7 @@
 #include "lib/nn/plan.hpp"
 
+#include "kernels/base/checked.hpp"
+
 #include <numeric>
 
 namespace trireme::nn {
@@ -26,9 +28,22 @@ Slot PlanBuilder::buffer(std::string name, Shape shape, DType dtype, Role role) 
   return static_cast<Slot>(plan_.buffers.size() - 1);
 }
 
+Slot PlanBuilder::product_buffer(std::string name, Shape shape, DType dtype) {
+  constexpr std::int64_t kLine = 64;
+  constexpr std::int64_t kLongRow = 4096;
+  const auto element = static_cast<std::int64_t>(size_of(dtype));
+  const std::int64_t lines = divide_up(shape[-1] * element, kLine);
+  const Slot slot = buffer(std::move(name), shape, dtype);
+  if (shape[-1] * element >= kLongRow)
+    plan_.buffers.back().row_stride = (lines % 2 == 0 ? lines + 1 : lines) * kLine / element;
+  return slot;
+}
+
 Slot PlanBuilder::like(Slot slot, std::string name) {
   const BufferSpec original = spec(slot);
-  return buffer(std::move(name), original.shape, original.dtype);
+  const Slot made = buffer(std::move(name), original.shape, original.dtype);
+  plan_.buffers.back().row_stride = original.row_stride;
+  return made;
 }
 
 const BufferSpec& PlanBuilder::spec(Slot slot) const {
@@ -54,6 +69,9 @@ void PlanBuilder::step(Pass pass, Step step) {
 
 void PlanBuilder::collective(Pass pass, StepKind kind, Slot from, Slot to) {
   if (placement_.tensor == 1) return;
+  for (const Slot slot : {from, to})
+    check(spec(slot).row_stride == 0, Exit::kUnexpected,
+          "a collective moves {}, whose rows have gaps", spec(slot).name);
   Step added;
   added.kind = kind;
   added.name = spec(from).name;

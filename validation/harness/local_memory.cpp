@@ -78,7 +78,7 @@ TensorView LocalMemory::view(std::int64_t rank, int block, Slot slot) const {
     case Role::loss: data = &state.loss; break;
     case Role::internal: data = state.buffers[at(block)][index].data(); break;
   }
-  return {const_cast<void*>(data), spec.shape, spec.dtype};
+  return spec.view(const_cast<void*>(data));
 }
 
 void LocalMemory::refresh() {
