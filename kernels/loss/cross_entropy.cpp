@@ -1,8 +1,9 @@
 #include "kernels/loss/cross_entropy.hpp"
 
 #include "kernels/base/parallel.hpp"
-#include "kernels/base/vector_math.hpp"
+#include "kernels/base/wide_loops.hpp"
 #include "kernels/elementwise/row_access.hpp"
+#include "kernels/loss/cross_entropy_loops.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +15,10 @@ namespace {
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 constexpr float kAbsent = std::numeric_limits<float>::lowest();  // in statistics
 constexpr std::int64_t kPiece = Pieces::kWidest;
+
+const CrossEntropyLoops& cross_entropy_loops() {
+  return wide_loops() ? cross_entropy_loops_avx512() : cross_entropy_loops_avx2();
+}
 
 /// Calls f(first column, fp32 values) for the pieces of columns [0, columns) of one row.
 template <class F>
@@ -62,20 +67,21 @@ void cross_entropy_statistics(const TensorView& logits, const TensorView& target
   expect_floats(statistics, tokens * 3, "statistics of a cross-entropy");
   const auto* target = static_cast<const std::int32_t*>(targets.data);
   auto* out = static_cast<float*>(statistics.data);
+  const CrossEntropyLoops& loops = cross_entropy_loops();
   for_rows("cross_entropy", tokens, row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const std::int64_t mine = target_column(target[row], shard);
       float most = columns == 0 ? kAbsent : kMinusInfinity;
       float wanted = kAbsent;
       for_columns(logits, row, columns, [&](std::int64_t first, std::int64_t n, const float* x) {
-        most = std::max(most, lane_max(n, [x](std::int64_t i) { return x[i]; }));
+        most = std::max(most, loops.largest(x, n));
         if (mine >= first && mine < first + n) wanted = x[mine - first];
       });
       double sum = 0;
       // Where every logit is -inf (or NaN) any shift does; 0 avoids inf - inf.
       const float shift = most == kMinusInfinity ? 0.0f : most;
       for_columns(logits, row, columns, [&](std::int64_t, std::int64_t n, const float* x) {
-        sum += lane_sum<float>(n, [=](std::int64_t i) { return vector_exp(x[i] - shift); });
+        sum += loops.exponentials(x, n, shift);
       });
       out[3 * row] = most;
       out[3 * row + 1] = static_cast<float>(sum);
@@ -143,6 +149,7 @@ void cross_entropy_gradient(const TensorView& logits, const TensorView& targets,
   const auto* target = static_cast<const std::int32_t*>(targets.data);
   const auto* norm = static_cast<const float*>(normalizer.data);
   const std::int64_t width = logits.width();
+  const CrossEntropyLoops& loops = cross_entropy_loops();
   const auto run = [&](std::int64_t begin, std::int64_t end) {
     alignas(64) float buffer[kPiece];
     for (std::int64_t row = begin; row < end; ++row) {
@@ -156,8 +163,7 @@ void cross_entropy_gradient(const TensorView& logits, const TensorView& targets,
         const std::int64_t live = std::clamp(valid - first, std::int64_t{0}, count);
         const float* x = read_row(logits, row, first, count, buffer);
         float* d = row_target(logits, row, first, buffer);
-#pragma omp simd
-        for (std::int64_t i = 0; i < live; ++i) d[i] = vector_exp(x[i] - most) * factor;
+        loops.gradient(x, d, live, most, factor);
         std::fill(d + live, d + count, 0.0f);
         if (mine >= first && mine < first + live) d[mine - first] -= scale;
         finish_row(logits, row, first, count, buffer);
