@@ -30,6 +30,7 @@ struct Arguments {
   std::optional<std::int64_t> ranks;
   std::optional<std::int64_t> max_steps;
   std::optional<double> max_minutes;
+  std::optional<double> end_time;
   std::optional<std::string> help_deck;
 };
 
@@ -52,6 +53,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
                  "end this process after so many steps (exit 10)");
   app.add_option("--max-minutes", arguments.max_minutes,
                  "end this process after so many minutes (exit 10)");
+  app.add_option("--end-time", arguments.end_time,
+                 "seconds since 1970 at which a batch job ends: saved and done by then (exit 10)");
   app.add_option("--help-deck", arguments.help_deck,
                  "print the keys of decks, all or those that contain a word")
       ->expected(0, 1);
@@ -120,6 +123,7 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
                     arguments.resume.value_or("") == "latest" ? "" : arguments.resume.value_or("")};
   options.max_steps = arguments.max_steps;
   options.max_minutes = arguments.max_minutes;
+  options.end_time = arguments.end_time;
 
   // 4. train
   engine::Trainer trainer(world, runtime, setup, options);

@@ -17,9 +17,11 @@ struct LogContents {
   std::vector<StepRecord> steps;
   std::vector<EvaluationEvent> evaluations;
   std::vector<CheckpointEvent> checkpoints;
+  std::vector<StartEvent> starts;
   std::vector<ResumeEvent> resumes;
   std::vector<WarningEvent> warnings;
   std::vector<StopEvent> stops;
+  std::vector<std::size_t> starts_before_stop;  ///< of each stop: it ends the last of these parts
   bool torn = false;  ///< the last line was cut short (a kill or a full disk) and is left out
 };
 

@@ -45,6 +45,19 @@ struct Formatter {
     return text_of(line);
   }
 
+  std::string operator()(const StartEvent& record) const {
+    Json line = event("start", record.step, record.time);
+    line["ranks"] = record.ranks;
+    line["nodes"] = record.nodes;
+    line["scheduler"] = record.scheduler;
+    line["job"] = record.job;
+    line["queue"] = record.queue;
+    line["hosts"] = record.hosts;
+    line["restarts"] = record.restarts;
+    line["queue_seconds"] = record.queue_seconds;
+    return text_of(line);
+  }
+
   std::string operator()(const ResumeEvent& record) const {
     Json line = event("resume", record.step, record.time);
     line["path"] = record.path;

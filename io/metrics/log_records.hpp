@@ -45,6 +45,20 @@ struct CheckpointEvent {
   std::string time;
 };
 
+/// A process begins: the part of the run after `step`, and the batch job it belongs to.
+struct StartEvent {
+  std::int64_t step = 0;
+  std::int64_t ranks = 1;
+  std::int64_t nodes = 1;
+  std::string scheduler;            ///< "slurm", "pbs"; empty: none, and so is all that follows
+  std::string job;                  ///< its id
+  std::string queue;                ///< partition or queue
+  std::string hosts;                ///< as the scheduler lists them
+  std::int64_t restarts = 0;        ///< of this job, or of the chain of jobs
+  double queue_seconds = kUnknown;  ///< from submission, or being queued again, to the start
+  std::string time;
+};
+
 /// The step is the checkpoint's: training goes on with the one after it.
 struct ResumeEvent {
   std::int64_t step = 0;
@@ -66,8 +80,8 @@ struct StopEvent {
   std::string time;
 };
 
-using LogRecord = std::variant<StepRecord, EvaluationEvent, CheckpointEvent, ResumeEvent,
-                               WarningEvent, StopEvent>;
+using LogRecord = std::variant<StepRecord, EvaluationEvent, CheckpointEvent, StartEvent,
+                               ResumeEvent, WarningEvent, StopEvent>;
 
 std::int64_t step_of(const LogRecord& record);
 

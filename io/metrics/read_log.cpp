@@ -39,12 +39,17 @@ void add_event(const Json& line, LogContents& log) {
   } else if (kind == "checkpoint") {
     log.checkpoints.push_back(
         {step, line.at("path"), line.at("bytes"), number(line, "seconds"), time});
+  } else if (kind == "start") {
+    log.starts.push_back({step, line.at("ranks"), line.at("nodes"), line.at("scheduler"),
+                          line.at("job"), line.at("queue"), line.at("hosts"), line.at("restarts"),
+                          number(line, "queue_seconds"), time});
   } else if (kind == "resume") {
     log.resumes.push_back({step, line.at("path"), line.at("changes"), time});
   } else if (kind == "warning") {
     log.warnings.push_back({step, line.at("text"), time});
   } else if (kind == "stop") {
     log.stops.push_back({step, line.at("reason"), line.at("code"), time});
+    log.starts_before_stop.push_back(log.starts.size());
   }
 }
 

@@ -1,5 +1,7 @@
 #include "lib/engine/regions.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace trireme::engine {
@@ -76,6 +78,16 @@ Region RegionMeter::waited_for(std::size_t instruction,
     region = work_[w];
   }
   return region;
+}
+
+std::string text_of(const RegionTotals& totals) {
+  std::string text = "time of a step so far:";
+  for (std::size_t r = 0; r < kRegions; ++r)
+    if (totals.seconds[r] > 0)
+      text += fmt::format(" {} {:.1f} ms,", name_of(static_cast<Region>(r)),
+                          1e3 * totals.seconds[r] / static_cast<double>(totals.steps));
+  text.pop_back();
+  return text;
 }
 
 void RegionMeter::add(const std::vector<Interval>& intervals, double step_seconds) {

@@ -38,6 +38,9 @@ struct RegionTotals {
   std::int64_t steps = 0;
 };
 
+/// "time of a step so far: forward 1.2 ms, ..."
+std::string text_of(const RegionTotals& totals);
+
 /// Adds the executor's last run to totals. Allocates nothing.
 class RegionMeter {
  public:

@@ -58,15 +58,25 @@ std::string StopSignals::caught() {
   }
 }
 
-std::string StopWatch::reason(bool look_for_file) const {
+std::string StopWatch::reason(bool leads) const {
   if (const std::string signal = StopSignals::caught(); !signal.empty()) return signal;
   if (limits_.minutes) {
     const double minutes =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count() / 60;
     if (minutes >= *limits_.minutes) return fmt::format("{:g} minutes are over", *limits_.minutes);
   }
-  if (look_for_file && !limits_.file.empty() && std::filesystem::exists(limits_.file))
+  if (!leads) return "";
+  if (!limits_.file.empty() && std::filesystem::exists(limits_.file))
     return fmt::format("found {}", limits_.file.string());
+  if (limits_.end_time) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const double left = *limits_.end_time - std::chrono::duration<double>(now).count();
+    if (left <= pace_.reserve())
+      return fmt::format(
+          "{:.1f} s are left before the end time, {:.1f} s are kept for a step and "
+          "a checkpoint",
+          left, pace_.reserve());
+  }
   return "";
 }
 

@@ -2,6 +2,7 @@
 
 #include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/agree.hpp"
+#include "lib/engine/batch_job.hpp"
 #include "lib/engine/open_store.hpp"
 #include "lib/program/print.hpp"
 
@@ -25,10 +26,8 @@ comm::CommOptions comm_options(const deck::Deck& deck) {
 }
 
 StopLimits limits_of(const deck::Deck& deck, const TrainOptions& options) {
-  StopLimits limits;
-  limits.minutes = options.max_minutes ? options.max_minutes : deck.run.max_minutes;
-  limits.file = options.run_folder / kStopName;
-  return limits;
+  return {options.max_minutes ? options.max_minutes : deck.run.max_minutes,
+          options.run_folder / kStopName, options.end_time};
 }
 
 fs::path checkpoints_of(const deck::Deck& deck, const fs::path& folder) {
@@ -44,6 +43,10 @@ std::unique_ptr<RunFolder> open_folder(const comm::World& world, const deck::Dec
     if (world.rank() == 0) folder = std::make_unique<RunFolder>(options.run_folder, options.resume);
   });
   return folder;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 bool due(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
@@ -110,15 +113,27 @@ void Trainer::start() {
   refresh_weights();
   outcome_.first_step = step_ + 1;
   saved_step_ = resumes ? step_ : -1;
+  if (options_.end_time && resumes) remember_pace();
   if (!leads()) return;
   const bool continues = options_.resume.asked;
   log_.emplace(io::LogFile::open(folder_path_, continues ? std::optional(step_) : std::nullopt));
+  log_->write(part_of_run(step_, world_.size(), world_.nodes()));
   folder_->write_deck(deck_);
   if (continues && !resumes) warn("--resume found no checkpoint: starting afresh");
   if (const std::string why = store_.why_buffered(); !why.empty())
     warn(fmt::format("zero_optimization: transfers go through the page cache: {}", why));
   for (const deck::Warning& warning : deck_.warnings)
     log_->write(io::WarningEvent{step_, warning.text, {}});
+}
+
+/// How long checkpoints of earlier parts took; on all ranks, which decide alike on a trial save.
+void Trainer::remember_pace() {
+  double slowest = 0;
+  if (const fs::path log = folder_path_ / io::kLogName; leads() && fs::exists(log))
+    for (const io::CheckpointEvent& save : io::read_log(log).checkpoints)
+      slowest = std::max(slowest, save.seconds);
+  slowest = sum_over_ranks(world_, slowest);
+  if (slowest > 0) stop_.pace().saved(slowest);
 }
 
 /// Weights from the masters, on whatever tier and rank either live.
@@ -246,7 +261,7 @@ void Trainer::record(const StepResult& result) {
   line.tokens_per_second = static_cast<double>(setup_.tokens_per_step()) / line.seconds;
   line.mfu = setup_.flops_per_token() * line.tokens_per_second / peak_.flops;
   log_->write(line);
-  progress_.step(line, deck_.run.wall_clock_breakdown ? breakdown() : "");
+  progress_.step(line, deck_.run.wall_clock_breakdown ? text_of(meter_.totals()) : "");
 }
 
 void Trainer::explain_nonfinite(const StepInput& input, double loss) {
@@ -287,8 +302,7 @@ void Trainer::evaluate() {
   check(std::isfinite(loss), Exit::kNumbers, "step {}: the validation loss is {}", step_,
         loss / tokens);
   if (!leads()) return;
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = seconds_since(begin);
   log_->write(io::EvaluationEvent{
       step_, tokens_, loss / tokens, static_cast<std::int64_t>(tokens), seconds, {}});
   progress_.say(fmt::format("step {}  validation loss {:.4f} over {:.0f} tokens", step_,
@@ -312,6 +326,7 @@ void Trainer::save() {
       checkpoints_of(deck_, folder_path_), deck_.checkpoint.keep);
   saved_step_ = step_;
   outcome_.checkpoints.push_back(written);
+  stop_.pace().saved(written.seconds);
   if (!leads()) return;
   const fs::path relative = written.path.lexically_relative(folder_path_);
   log_->write(io::CheckpointEvent{step_, relative.string(), written.bytes, written.seconds, {}});
@@ -327,24 +342,17 @@ void Trainer::warn(const std::string& text) {
   progress_.say("warning: " + text);
 }
 
-std::string Trainer::breakdown() const {
-  const RegionTotals& totals = meter_.totals();
-  std::string text = "time of a step so far:";
-  for (std::size_t r = 0; r < kRegions; ++r)
-    if (totals.seconds[r] > 0)
-      text += fmt::format(" {} {:.1f} ms,", name_of(static_cast<Region>(r)),
-                          1e3 * totals.seconds[r] / static_cast<double>(totals.steps));
-  text.pop_back();
-  return text;
-}
-
 Outcome Trainer::run() {
   try {
     bool on = true;
     while (on && step_ < deck_.run.max_steps) {
+      const auto begin = std::chrono::steady_clock::now();
       on = train_step();
       if (on && due(step_, deck_.run.eval_every)) evaluate();
-      if (on && due(step_, deck_.checkpoint.every_steps)) save();
+      const bool first = step_ == outcome_.first_step;
+      if (!first) stop_.pace().stepped(seconds_since(begin));  // the first one warms up
+      const bool trial = !first && stop_.wants_trial_save();
+      if (on && (trial || due(step_, deck_.checkpoint.every_steps))) save();
     }
     return finish();
   } catch (const Error& error) {
@@ -368,8 +376,7 @@ Outcome Trainer::finish() {
   const bool reached = step_ >= deck_.run.max_steps;
   if (reached) evaluate();
   if (!reached || deck_.checkpoint.at_end) save();
-  outcome_.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+  outcome_.seconds = seconds_since(began_);
   outcome_.last_step = step_;
   outcome_.tokens = tokens_;
   outcome_.code = reached ? Exit::kOk : Exit::kStopped;

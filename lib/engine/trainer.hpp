@@ -31,6 +31,7 @@ struct TrainOptions {
   std::optional<std::int64_t>
       max_steps;  ///< end this process after that many steps of it (exit 10)
   std::optional<double> max_minutes;
+  std::optional<double> end_time;  ///< seconds since 1970: saved and done by then (exit 10)
   ExecutorOptions executor;
 };
 
@@ -84,6 +85,7 @@ class Trainer {
   void start();
   void refresh_weights();
   void resume(const std::filesystem::path& checkpoint);
+  void remember_pace();
   bool train_step();
   double step_limit() const;
   optim::StepDecision decide(double loss_sum, double sum_of_squares);
@@ -94,7 +96,6 @@ class Trainer {
   void warn(const std::string& text);
   Outcome finish();
   void record_failure(const Error& error) noexcept;
-  std::string breakdown() const;
   StepInput step_input() const;
   bool leads() const { return world_.rank() == 0; }
 

@@ -125,6 +125,24 @@ void fields(F&& f, Like<ExitRecord> auto& record) {
 }
 
 template <class F>
+void fields(F&& f, Like<Part> auto& part) {
+  f("first_step", part.first_step);
+  f("last_step", part.last_step);
+  f("ranks", part.ranks);
+  f("nodes", part.nodes);
+  f("scheduler", part.scheduler);
+  f("job", part.job);
+  f("queue", part.queue);
+  f("hosts", part.hosts);
+  f("restarts", part.restarts);
+  f("queue_seconds", part.queue_seconds);
+  f("started", part.started);
+  f("finished", part.finished);
+  f("reason", part.reason);
+  f("code", part.code);
+}
+
+template <class F>
 void fields(F&& f, Like<Span> auto& span) {
   f("rank", span.rank);
   f("lane", span.lane);
@@ -195,6 +213,7 @@ void fields(F&& f, Like<RunReport> auto& report) {
   f("checkpoints", report.checkpoints);
   f("warnings", report.warnings);
   f("exit", report.exit);
+  f("parts", report.parts);
   f("timeline", report.timeline);
   f("environment", report.environment);
   f("expect", report.expect);

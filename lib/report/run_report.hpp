@@ -126,6 +126,24 @@ struct ExitRecord {
   int code = 0;
 };
 
+/// One process of the run, from a start or resume to its end. A run that was requeued has several.
+struct Part {
+  std::int64_t first_step = 0;
+  std::int64_t last_step = 0;  ///< of those that count: later ones were done again
+  int ranks = 1;
+  int nodes = 1;
+  std::string scheduler;  ///< "slurm", "pbs"; empty: none
+  std::string job;
+  std::string queue;  ///< partition or queue
+  std::string hosts;
+  std::int64_t restarts = 0;
+  double queue_seconds = kUnknown;
+  std::string started;   ///< UTC
+  std::string finished;  ///< UTC; empty where it left no record: killed, or done again
+  std::string reason;    ///< why it stopped, empty like `finished`
+  std::optional<std::int64_t> code;
+};
+
 /// One instruction as it ran. Seconds from the start of the step.
 struct Span {
   int rank = 0;
@@ -194,6 +212,7 @@ struct RunReport {
   std::vector<Checkpoint> checkpoints;
   std::vector<std::string> warnings;
   ExitRecord exit;
+  std::vector<Part> parts;  ///< of the whole run, in order; the last one is this one
   Timeline timeline;
   Environment environment;
   std::optional<Expect> expect;

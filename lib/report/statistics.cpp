@@ -50,10 +50,42 @@ StepSeconds step_seconds(std::span<const io::StepRecord> records) {
   return result;
 }
 
+/// A part's steps count up to where the next one resumed; what came later was done again.
+std::vector<Part> parts_of(const io::LogContents& log) {
+  std::vector<Part> parts;
+  for (const io::StartEvent& start : log.starts) {
+    if (!parts.empty()) parts.back().last_step = start.step;
+    parts.push_back({start.step + 1,
+                     start.step,
+                     narrow<int>(start.ranks),
+                     narrow<int>(start.nodes),
+                     start.scheduler,
+                     start.job,
+                     start.queue,
+                     start.hosts,
+                     start.restarts,
+                     start.queue_seconds,
+                     start.time,
+                     "",
+                     "",
+                     {}});
+  }
+  if (!parts.empty() && !log.steps.empty()) parts.back().last_step = log.steps.back().step;
+  for (std::size_t i = 0; i < log.stops.size(); ++i) {
+    if (log.starts_before_stop[i] == 0) continue;
+    Part& part = parts[log.starts_before_stop[i] - 1];
+    part.finished = log.stops[i].time;
+    part.reason = log.stops[i].reason;
+    part.code = log.stops[i].code;
+  }
+  return parts;
+}
+
 }  // namespace
 
 void fill_from_log(RunReport& report, const io::LogContents& log, std::int64_t first_step) {
   if (!log.evaluations.empty()) report.loss.validation = log.evaluations.back().loss;
+  report.parts = parts_of(log);
   report.checkpoints.clear();
   for (const auto& event : log.checkpoints) {
     if (event.step < first_step) continue;

@@ -11,6 +11,19 @@
 namespace trireme::report {
 namespace {
 
+/// "steps 1 to 9 on 2 nodes, job 12 (restart 1, 13 s in the queue): SIGTERM"
+std::string part_text(const Part& part) {
+  std::string text =
+      fmt::format("steps {} to {}, {} ranks on {} node{}", part.first_step, part.last_step,
+                  part.ranks, part.nodes, part.nodes == 1 ? "" : "s");
+  if (!part.job.empty()) {
+    text += fmt::format(", job {} restart {}", part.job, part.restarts);
+    if (std::isfinite(part.queue_seconds))
+      text += fmt::format(" after {} in the queue", format_seconds(part.queue_seconds));
+  }
+  return text + ": " + (part.finished.empty() ? "no record of its end" : part.reason);
+}
+
 std::string head(const RunReport& report) {
   std::string text;
   const auto line = [&](std::string_view name, const std::string& value) {
@@ -44,6 +57,10 @@ std::string head(const RunReport& report) {
     line("expected", fmt::format("{} {} to {}: {}, found {}", expect->quantity,
                                  format_number(expect->low, 4), format_number(expect->high, 4),
                                  expect->verdict, format_number(expect->found, 4)));
+  }
+  if (report.parts.size() > 1) {
+    line("parts", fmt::format("{}", report.parts.size()));
+    for (const Part& part : report.parts) line("", part_text(part));
   }
   line("stopped", fmt::format("{} (exit {})", report.exit.reason, report.exit.code));
   return text;

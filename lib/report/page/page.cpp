@@ -13,7 +13,8 @@ std::string to_html(const RunReport& report, const io::LogContents& log) {
       report.title + " · Trireme run report",
       {header_section(report), tiles_section(report), learning_section(report, log),
        speed_section(report, log), step_section(report), regions_section(report),
-       memory_section(report), traffic_section(report), setting_section(report)},
+       memory_section(report), traffic_section(report), parts_section(report),
+       setting_section(report)},
       fmt::format("Trireme {} ({}). The numbers: {} (schema {}) and {} beside this page.",
                   report.version, report.git, kReportName, kSchemaVersion, io::kLogName));
 }

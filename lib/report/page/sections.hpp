@@ -14,6 +14,7 @@ std::string step_section(const RunReport& report);  ///< one step over ranks and
 std::string regions_section(const RunReport& report);
 std::string memory_section(const RunReport& report);
 std::string traffic_section(const RunReport& report);  ///< communication, files, checkpoints
+std::string parts_section(const RunReport& report);    ///< processes of the run, when more than one
 std::string setting_section(const RunReport& report);  ///< environment, grid, model, deck
 
 }  // namespace trireme::report

@@ -114,6 +114,30 @@ std::string regions_section(const RunReport& report) {
       format_seconds(step));
 }
 
+std::string parts_section(const RunReport& report) {
+  const bool batch = !report.parts.empty() && !report.parts.back().scheduler.empty();
+  if (report.parts.size() < 2 && !batch) return "";
+  Table table({{"Steps", kText},
+               {"Ranks"},
+               {"Nodes"},
+               {"Job", kText},
+               {"Queue", kText},
+               {"Hosts", kText},
+               {"Waited"},
+               {"Started", kText},
+               {"Ended", kText}});
+  for (const Part& part : report.parts) {
+    table.row({fmt::format("{} to {}", part.first_step, part.last_step), format_integer(part.ranks),
+               format_integer(part.nodes),
+               part.job.empty() ? "" : fmt::format("{} restart {}", part.job, part.restarts),
+               part.queue, part.hosts, format_seconds(part.queue_seconds), part.started,
+               part.finished.empty() ? "no record" : part.reason});
+  }
+  return "<section><h2>Parts of the run</h2>" + table.take() +
+         "<p class=\"note\">One row a process. Steps behind the checkpoint from which the next "
+         "part resumed were done again and are counted there.</p></section>";
+}
+
 std::string traffic_section(const RunReport& report) {
   const std::string html = communication(report) + files(report);
   return html.empty() ? "" : "<section>" + html + "</section>";

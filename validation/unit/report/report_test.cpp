@@ -30,7 +30,7 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
       "schema_version app version git command title grid world_size nodes device dtype model "
       "tokens steps seconds loss step_seconds tokens_per_second mfu peak memory arena "
       "peak_rss resident resident_base resident_steady comm io regions bubble checkpoints warnings "
-      "exit timeline environment expect deck");
+      "exit parts timeline environment expect deck");
   EXPECT_EQ(keys_of(json["grid"]),
             "data tensor pipeline virtual_stages micro_batches schedule sequence_parallel");
   EXPECT_EQ(keys_of(json["model"]),
@@ -46,6 +46,9 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
   EXPECT_EQ(keys_of(json["bubble"]), "predicted measured");
   EXPECT_EQ(keys_of(json["checkpoints"][0]), "step path bytes seconds");
   EXPECT_EQ(keys_of(json["exit"]), "reason code");
+  EXPECT_EQ(keys_of(json["parts"][0]),
+            "first_step last_step ranks nodes scheduler job queue hosts restarts queue_seconds "
+            "started finished reason code");
   EXPECT_EQ(keys_of(json["timeline"]), "step spans");
   EXPECT_EQ(keys_of(json["timeline"]["spans"][0]), "rank lane kind label start end");
   EXPECT_EQ(keys_of(json["environment"]),
@@ -53,6 +56,34 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
   EXPECT_EQ(keys_of(json["expect"]), "quantity low high found verdict");
   EXPECT_TRUE(json["peak_rss"].is_array() && json["peak_rss"].size() == 8);
   EXPECT_TRUE(json["warnings"].is_array());
+}
+
+// Three processes: one stopped by a signal at step 5, one killed at step 9 behind its checkpoint of
+// step 8, and the last one.
+TEST(Report, PartsSpanTheWholeRun) {
+  io::LogContents log;
+  for (const std::int64_t step : {0, 5, 8})
+    log.starts.push_back({step, 4, step == 5 ? 1 : 2, "slurm", "7", "low", "node[1-2]",
+                          static_cast<std::int64_t>(log.starts.size()), 11, "then"});
+  for (std::int64_t step = 1; step <= 12; ++step) log.steps.push_back({step, 64 * step});
+  log.stops = {{5, "SIGTERM", 10, "later"}, {12, "reached", 0, "at last"}};
+  log.starts_before_stop = {1, 3};
+  RunReport report;
+  fill_from_log(report, log, 9);
+  ASSERT_EQ(report.parts.size(), 3u);
+  const std::vector<std::pair<std::int64_t, std::int64_t>> steps{{1, 5}, {6, 8}, {9, 12}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(report.parts[i].first_step, steps[i].first);
+    EXPECT_EQ(report.parts[i].last_step, steps[i].second);
+    EXPECT_EQ(report.parts[i].restarts, static_cast<std::int64_t>(i));
+  }
+  EXPECT_EQ(report.parts[0].reason, "SIGTERM");
+  EXPECT_EQ(report.parts[0].code, 10);
+  EXPECT_EQ(report.parts[1].nodes, 1);
+  EXPECT_EQ(report.parts[1].finished, "");
+  EXPECT_FALSE(report.parts[1].code.has_value());
+  EXPECT_EQ(report.parts[2].finished, "at last");
+  EXPECT_EQ(report.parts[2].code, 0);
 }
 
 TEST(Report, EveryKeyStandsInTheSchemaPage) {

@@ -147,6 +147,22 @@ Sample make(int data, int tensor, int pipeline, std::int64_t steps, int micro_ba
   sample.log = make_log(steps, report.model.flops_per_token);
   fill_from_log(report, sample.log);
   report.seconds = 351.8;
+  report.parts = {{1, steps / 2, report.world_size, report.nodes, "slurm", "7", "low", "node[1-4]",
+                   0, 62, "2026-11-21T12:00:00Z", "2026-11-21T12:03:00Z", "SIGTERM", 10},
+                  {steps / 2 + 1,
+                   steps,
+                   report.world_size,
+                   report.nodes,
+                   "slurm",
+                   "7",
+                   "low",
+                   "node[3-6]",
+                   1,
+                   11,
+                   "2026-11-21T12:04:00Z",
+                   "",
+                   "",
+                   {}}};
   report.timeline = make_timeline(report.grid, report.world_size, steps / 2);
   report.bubble = {static_cast<double>(pipeline - 1) / (micro_batches + pipeline - 1),
                    measured_bubble(report.timeline)};
