@@ -80,6 +80,8 @@ Draft read_draft(const Source& source, const std::vector<std::string>& overrides
 /// Each derives what is open in its sections and adds the contradictions it finds.
 void resolve_model(Draft& draft);
 void resolve_grid(Draft& draft, std::optional<std::int64_t> ranks);
+/// Between grid and batch: derives the batch triple where the deck asks for elasticity.
+void resolve_elastic(Draft& draft);
 void resolve_batch(Draft& draft);
 void resolve_run(Draft& draft);
 void resolve_data(Draft& draft, const std::filesystem::path& folder);

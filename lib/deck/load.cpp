@@ -20,6 +20,7 @@ Draft resolve_draft(const Source& source, const std::vector<std::string>& overri
   Draft draft = read_draft(source, overrides);
   resolve_model(draft);
   resolve_grid(draft, ranks);
+  resolve_elastic(draft);
   resolve_batch(draft);
   resolve_run(draft);
   resolve_data(draft, source.path.parent_path());

@@ -54,10 +54,9 @@ Section monitor_section() {
 
 Section tuning_section() {
   const std::string_view off = "autotuning is not done yet";
-  const std::string_view rigid = "elasticity is not done yet";
   return {
       "Autotuning and elasticity",
-      "Known and not done yet.",
+      "Autotuning is known and not done yet.",
       {
           not_yet("autotuning.enabled", boolean(), "false", "false", "search for a fast deck"),
           idle("autotuning.fast", boolean(), "true", off, "tune batch sizes only"),
@@ -90,23 +89,30 @@ Section tuning_section() {
                "file the metric is written to"),
           idle("autotuning.model_info_path", text().or_null(), "null", off,
                "file with the sizes of the model"),
-          not_yet("elasticity.enabled", boolean(), "false", "false",
-                  "choose the batch for many rank counts"),
-          idle("elasticity.max_train_batch_size", integer().from(1), "2000", rigid,
-               "largest global batch"),
-          idle("elasticity.micro_batch_sizes", list_of(integer().from(1)), "[2, 4, 6]", rigid,
-               "micro-batches allowed"),
-          idle("elasticity.min_gpus", integer().from(1), "1", rigid, "fewest ranks"),
-          idle("elasticity.max_gpus", integer().from(1), "10000", rigid, "most ranks"),
-          idle("elasticity.min_time", integer().from(0), "0", rigid,
-               "minutes between changes of ranks"),
-          idle("elasticity.prefer_larger_batch", boolean(), "true", rigid, "largest batch wins"),
-          idle("elasticity.ignore_non_elastic_batch_info", boolean(), "false", rigid,
-               "a batch triple beside it is no error"),
-          idle("elasticity.num_gpus_per_node", integer().from(1), "1", rigid, "ranks a node"),
-          idle("elasticity.model_parallel_size", integer().from(1), "1", rigid,
-               "model-parallel ranks"),
-          idle("elasticity.version", number(), "0.2", rigid, "version of the rule"),
+          works("elasticity.enabled", boolean(), "false", "",
+                "choose a global batch that many numbers of ranks divide, and the micro-batch for "
+                "the number at hand; a requeued run may come back on another one"),
+          works("elasticity.max_train_batch_size", integer().from(1), "2000", "samples",
+                "largest global batch"),
+          works("elasticity.micro_batch_sizes", list_of(integer().from(1)), "[2, 4, 6]", "samples",
+                "micro-batches allowed"),
+          works("elasticity.min_gpus", integer().from(1), "1", "ranks", "fewest ranks"),
+          works("elasticity.max_gpus", integer().from(1), "10000", "ranks", "most ranks"),
+          idle("elasticity.min_time", integer().from(0), "0",
+               "the scheduler decides when ranks change", "minutes between changes of ranks"),
+          works("elasticity.prefer_larger_batch", boolean(), "true", "",
+                "of batches that go with as many numbers of ranks, the largest"),
+          works(
+              "elasticity.ignore_non_elastic_batch_info", boolean(), "false", "",
+              "a batch triple of the deck's own gives way; without, one that differs is an error"),
+          works("elasticity.num_gpus_per_node", integer().from(1), "1", "ranks",
+                "with version 0.2: ranks that come and go together"),
+          works("elasticity.model_parallel_size", integer().from(1), "1", "ranks",
+                "of a replica; derived from the grid here, a given one must agree"),
+          works(
+              "elasticity.version", number(), "0.2", "",
+              "0.2 counts in nodes. A number of ranks that does not go with the batch is an error "
+              "in both: DeepSpeed's 0.2 would change the batch"),
       }};
 }
 
