@@ -1,0 +1,122 @@
+// trireme-plan: machines, and how decks lie on them, before a job is submitted and when it starts.
+//
+// Sample runs (apps/plan/README.md shows what they print):
+//   trireme-plan machine jobs/machines/test-cluster.json
+//   trireme-plan layout inputs/pretrain/dictionary_tiny.json --machine FILE --nodes 4
+//   trireme-plan hostfile hosts --exclude worker-2
+
+#include "io/metrics/write_file.hpp"
+#include "io/version.hpp"
+#include "kernels/base/error.hpp"
+#include "lib/plan/hostfile.hpp"
+#include "lib/plan/job_layout.hpp"
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace trireme;
+
+struct Options {
+  std::string machine;
+  std::string deck;
+  std::vector<std::string> overrides;
+  std::int64_t nodes = 1;
+  std::int64_t least = 0;
+  bool shell = false;
+  std::string hostfile;
+  std::string include;
+  std::string exclude;
+};
+
+std::string machine_text(const plan::Machine& machine) {
+  std::string text = fmt::format(
+      "{}: {} nodes of {} cores, {} GPUs, {:.0f} GiB; {} ranks a node with {} threads; {}\n",
+      machine.name, machine.nodes, machine.node.cores, machine.node.gpus,
+      static_cast<double>(machine.node.memory) / (1024.0 * 1024 * 1024), machine.ranks_per_node,
+      machine.threads_per_rank(), machine.scheduler);
+  if (!machine.description.empty()) text += fmt::format("  {}\n", machine.description);
+  return text + fmt::format("  {}\n", machine.launcher);
+}
+
+std::string layout_text(const plan::JobLayout& layout) {
+  std::string text = fmt::format(
+      "{} nodes x {} ranks x {} threads: data {} x tensor {} x pipeline {}; batch {} = micro {} x "
+      "accumulation {} x data {}\n",
+      layout.nodes, layout.ranks_per_node, layout.threads, layout.parallel.data,
+      layout.parallel.tensor, layout.parallel.pipeline, layout.batch.global, layout.batch.micro,
+      layout.batch.accumulation, layout.parallel.data);
+  for (const std::string& one : layout.settings) text += fmt::format("  --set {}\n", one);
+  return text;
+}
+
+std::string layout(const Options& options) {
+  const plan::Machine machine = plan::read_machine(options.machine);
+  const deck::Source source = deck::read_source(options.deck);
+  const std::int64_t least = options.least > 0 ? options.least : options.nodes;
+  const plan::JobLayout found =
+      plan::lay_out_within(source, options.overrides, machine, least, options.nodes);
+  return options.shell ? plan::shell_text(found) : layout_text(found);
+}
+
+std::string hosts(const Options& options) {
+  const std::string text = io::read_file(options.hostfile, "a hostfile");
+  return plan::hostfile_text(plan::pick_hosts(plan::read_hostfile(text, options.hostfile),
+                                              options.include, options.exclude));
+}
+
+int run(int argc, char** argv) {
+  // 1. The command line.
+  Options options;
+  CLI::App app("Machines, and how decks lie on them.");
+  app.set_version_flag("--version",
+                       fmt::format("trireme-plan {} ({})", io::version(), io::commit()));
+  app.require_subcommand(1);
+  auto* machine = app.add_subcommand("machine", "check a machine file and print it");
+  machine->add_option("FILE", options.machine, "jobs/machines/NAME.json")->required();
+  machine->add_flag("--shell", options.shell, "as variables of a shell");
+  auto* layout_of = app.add_subcommand("layout", "grid and ranks of a deck on so many nodes");
+  layout_of->add_option("DECK", options.deck, "input deck")->required();
+  layout_of->add_option("--machine", options.machine, "machine file")->required();
+  layout_of->add_option("--nodes", options.nodes, "number of nodes")->required();
+  layout_of->add_option("--least", options.least,
+                        "take fewer nodes, down to so many, where the deck does not go with all");
+  layout_of->add_option("--set", options.overrides, "override a key of the deck: a.b=c")
+      ->allow_extra_args(false);
+  layout_of->add_flag("--shell", options.shell, "as variables of a shell");
+  auto* hostfile = app.add_subcommand("hostfile", "hosts of a DeepSpeed hostfile, for mpirun");
+  hostfile->add_option("FILE", options.hostfile, "lines HOST slots=N")->required();
+  hostfile->add_option("--include", options.include, "only these: HOST[:SLOT,SLOT][@HOST...]");
+  hostfile->add_option("--exclude", options.exclude, "all but these");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(Exit::kUsage);
+  }
+
+  // 2. What was asked for.
+  std::string text;
+  if (machine->parsed()) {
+    const plan::Machine read = plan::read_machine(options.machine);
+    text = options.shell ? plan::shell_text(read) : machine_text(read);
+  }
+  if (layout_of->parsed()) text = layout(options);
+  if (hostfile->parsed()) text = hosts(options);
+  fmt::print("{}", text);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const trireme::Error& error) {
+    std::fprintf(stderr, "trireme-plan: %s\n", error.text().c_str());
+    return error.exit_code();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "trireme-plan: %s\n", error.what());
+    return static_cast<int>(trireme::Exit::kUnexpected);
+  }
+}
