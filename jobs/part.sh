@@ -1,0 +1,131 @@
+# One part of a run: from the start of a job, or its return, to the next end. Sourced by the scripts of jobs/slurm and
+# jobs/pbs, which have read settings.sh, machine.sh and scheduler.sh before: see jobs/README.md.
+# Expects: job (folder of the job's files in the run folder), run, bin, deck, arguments, and what machine.sh sets.
+
+say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) job: $*"; }
+
+# The site's modules. Old versions of `module load` return 0 on failure, so what is loaded is looked up.
+load_modules() {
+  local name
+  [ -n "$modules" ] || return 0
+  if ! type module >/dev/null 2>&1; then
+    say "the machine file names the modules $modules, and there is no command 'module' here"
+    return 1
+  fi
+  for name in $modules; do
+    module load "$name"
+    case ":${LOADEDMODULES:-}:" in *":$name:"* | *":$name/"*) ;; *) say "the module $name can't be loaded"; return 1 ;; esac
+  done
+}
+
+# The step of the newest checkpoint in the log; 0 without one.
+saved_step() {
+  local step
+  step=$(sed -n 's/.*"event":"checkpoint".*"step":\([0-9]*\).*/\1/p' "$run/log.jsonl" 2>/dev/null | tail -n 1)
+  echo "${step:-0}"
+}
+
+# Counts starts, and gives up where $patience of them in a row brought no new checkpoint: whatever brings a job back
+# (we, the scheduler after a node failure, a preemption, a user), it does not go round for ever.
+count_start() {
+  local before=0 saved
+  starts=0 stalls=0
+  if [ -f "$job/progress" ]; then read -r before stalls starts <"$job/progress"; fi
+  saved=$(saved_step)
+  if [ "$starts" -gt 0 ] && [ "$saved" -le "$before" ]; then stalls=$((stalls + 1)); else stalls=0; fi
+  starts=$((starts + 1))
+  echo "$saved $stalls $starts" >"$job/progress"
+  export TRIREME_RESTARTS=$((starts - 1))
+  if [ "$stalls" -ge "$patience" ]; then
+    say "giving up: $stalls starts in a row brought no checkpoint beyond step $saved; remove $job/progress to try again"
+    return 1
+  fi
+}
+
+# fit_nodes LEAST NODES: sets ranks, ranks_per_node, threads and settings; with less than NODES where the deck does not
+# go with all of them.
+fit_nodes() {
+  local layout
+  layout=$("$bin/trireme-plan" layout "$deck" --machine "$job/machine.json" --least "$1" --nodes "$2" \
+    "${deck_settings[@]}" --shell) || return
+  eval "$layout"
+  export OMP_NUM_THREADS=$threads
+}
+
+# launch PROGRAM ARGUMENT...: starts it on all ranks, waits, and sets code to how it ended: the program's own record
+# counts, launchers may hide an exit code.
+launch() {
+  local line=$launcher recorded
+  line=${line//\{ranks\}/$ranks}
+  line=${line//\{ranks_per_node\}/$ranks_per_node}
+  line=${line//\{nodes\}/$nodes}
+  line=${line//\{threads\}/$threads}
+  line=${line//\{job\}/$job}
+  case $line in *"{hostfile}"*) list_hosts >"$job/hosts" && line=${line//\{hostfile\}/$job/hosts} ;; esac
+  say "$line $*"
+  rm -f "$run/exit.json"
+  $line "$@" &
+  launched=$!
+  trap pass_on_signal TERM USR1
+  while kill -0 "$launched" 2>/dev/null; do wait "$launched"; code=$?; done
+  trap '' TERM USR1
+  recorded=$(sed -n 's/.*"code": *\([0-9]*\).*/\1/p' "$run/exit.json" 2>/dev/null)
+  if [ "$code" -ne 0 ] && [ "${recorded:-0}" -ne 0 ]; then code=$recorded; fi
+}
+
+# Ranks that save need the signal once. srun's get it from Slurm; mpirun hands on SIGUSR1 and keeps waiting, while a
+# SIGTERM would make it kill them.
+pass_on_signal() {
+  case $launcher in
+    srun*) ;;
+    *) trap '' TERM USR1; kill -USR1 "$launched" 2>/dev/null ;;
+  esac
+}
+
+# A user's STOP in the run folder ends the run for good; other early ends go on.
+stop_was_asked() { grep -q '"reason": "found .*STOP"' "$run/exit.json" 2>/dev/null; }
+
+# One part: everything but what comes after it. Sets code.
+pretrain_part() {  # LEAST NODES
+  local resume=() end
+  code=2
+  load_modules && fit_nodes "$1" "$2" || return
+  if [ -e "$run/log.jsonl" ]; then resume=(--resume); fi
+  end=$(job_end)
+  if [ -n "$end" ]; then end=$((end - end_margin)); else say "the scheduler does not say when this job ends"; fi
+  TRIREME_QUEUE_SECONDS=$(queue_seconds)
+  export TRIREME_QUEUE_SECONDS
+  launch "$bin/trireme-pretrain" "$deck" --run-dir "$run" ${resume[@]+"${resume[@]}"} ${end:+--end-time "$end"} \
+    "${deck_settings[@]}" ${settings[@]+"${settings[@]}"} "${arguments[@]}"
+}
+
+# What an exit code means to who reads the job's output.
+report_end() {
+  case $code in
+    0) say "the run has reached its length: $run" ;;
+    10) say "stopped early with a good checkpoint: $(sed -n 's/.*"reason": *"\(.*\)".*/\1/p' "$run/exit.json")" ;;
+    2) say "exit code 2: bad deck or arguments, not started again" ;;
+    3) say "exit code 3: file or disk, not started again" ;;
+    4) say "exit code 4: the numbers went wrong, not started again" ;;
+    5) say "exit code 5: a rank, its node or the network failed, not started again" ;;
+    *) say "exit code $code, not started again" ;;
+  esac
+}
+
+# A chain's next job, submitted once for each job, also when the scheduler starts a job twice.
+link_chain() {
+  local mine='' next=''
+  if [ -f "$job/next" ]; then read -r mine next <"$job/next"; fi
+  if [ "$mine" = "$(this_job)" ]; then return; fi
+  if next=$(submit_next "$job/script"); then
+    echo "$(this_job) $next" >"$job/next"
+    say "next of the chain: $next"
+  else
+    say "the next job of the chain was refused: submit $job/script again when this one has ended"
+  fi
+}
+end_chain() {
+  local mine='' next=''
+  if [ -f "$job/next" ]; then read -r mine next <"$job/next"; fi
+  if [ -n "$next" ] && [ "$mine" = "$(this_job)" ]; then cancel_next "$next" && say "took back $next, the next of the chain"; fi
+}

@@ -1,0 +1,33 @@
+# What Slurm knows of this job, and how it is queued again.
+
+# Seconds since 1970. Slurm 22.05 has no variable for it.
+job_end() { date -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e)" +%s 2>/dev/null; }
+
+# From submission, or from being queued again, to this start.
+queue_seconds() {
+  local times
+  times=$(squeue -h -j "$SLURM_JOB_ID" -o '%V %S') || return
+  echo $(($(date -d "${times#* }" +%s) - $(date -d "${times% *}" +%s)))
+}
+
+# One line a rank.
+list_hosts() {
+  local host i
+  for host in $(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n "$nodes"); do
+    for ((i = 0; i < ranks_per_node; i++)); do echo "$host"; done
+  done
+}
+
+# A job that someone cancels is not brought back.
+is_cancelled() { [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" != RUNNING ]; }
+
+requeue() {
+  say "queued again"
+  scontrol requeue "$SLURM_JOB_ID" || return
+  while :; do sleep 10; done  # until Slurm ends this part
+}
+
+# submit_next SCRIPT: one more job that starts when this one has ended; prints its id.
+submit_next() { sbatch --parsable --dependency="afterany:$SLURM_JOB_ID" "$1"; }
+cancel_next() { scancel "$1"; }
+this_job() { echo "$SLURM_JOB_ID"; }
