@@ -129,3 +129,14 @@ end_chain() {
   if [ -f "$job/next" ]; then read -r mine next <"$job/next"; fi
   if [ -n "$next" ] && [ "$mine" = "$(this_job)" ]; then cancel_next "$next" && say "took back $next, the next of the chain"; fi
 }
+
+# The tests of the build that $bin belongs to; exit code 1 where one fails.
+run_validation() {
+  say "ctest of ${bin%/apps} on $(uname -n)"
+  ctest --test-dir "${bin%/apps}" --output-on-failure --no-tests=error -LE '^(slow|jobs|perf)$' \
+    --output-junit "$run/validation.xml" "${arguments[@]}"
+  code=$?
+  awk -f "$job/junit-page" "$run/validation.xml" >"$run/validation.html"
+  say "ctest ended with $code: $run/validation.html"
+  [ "$code" = 0 ]
+}
