@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -74,6 +75,14 @@ void write_exit(const fs::path& folder, int code, const std::string& reason, std
 }
 
 bool has_exit(const fs::path& folder) { return fs::exists(folder / kExitName); }
+
+double slowest_save(const fs::path& folder) {
+  double slowest = 0;
+  if (const fs::path log = folder / io::kLogName; fs::exists(log))
+    for (const io::CheckpointEvent& save : io::read_log(log).checkpoints)
+      slowest = std::max(slowest, save.seconds);
+  return slowest;
+}
 
 fs::path default_run_folder(const fs::path& deck) {
   const std::time_t now = std::time(nullptr);

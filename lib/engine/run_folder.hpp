@@ -42,6 +42,9 @@ void write_exit(const std::filesystem::path& folder, int code, const std::string
                 std::int64_t step);
 bool has_exit(const std::filesystem::path& folder);
 
+/// Seconds of the slowest checkpoint in the folder's log; 0 without log or checkpoint.
+double slowest_save(const std::filesystem::path& folder);
+
 /// runs/<deck's name>-<UTC> beside the working directory: where a run without --run-dir goes.
 std::filesystem::path default_run_folder(const std::filesystem::path& deck);
 

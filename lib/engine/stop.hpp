@@ -34,7 +34,10 @@ struct StopLimits {
 class Pace {
  public:
   void stepped(double seconds) { step_ = std::max(step_, seconds); }  ///< evaluation included
-  void saved(double seconds) { save_ = std::max(save_.value_or(0), seconds); }
+  /// 0 is what a log without checkpoints says: nothing is known then.
+  void saved(double seconds) {
+    if (seconds > 0) save_ = std::max(save_.value_or(0), seconds);
+  }
   bool knows_saving() const { return save_.has_value(); }
   /// A stop is decided before a step and comes behind it. Decided one step later it would come
   /// after two steps and, where a checkpoint is due between them, two checkpoints.

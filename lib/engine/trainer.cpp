@@ -113,7 +113,8 @@ void Trainer::start() {
   refresh_weights();
   outcome_.first_step = step_ + 1;
   saved_step_ = resumes ? step_ : -1;
-  if (options_.end_time && resumes) remember_pace();
+  if (options_.end_time && resumes)  // on all ranks, which decide alike on a trial save
+    stop_.pace().saved(sum_over_ranks(world_, leads() ? slowest_save(folder_path_) : 0));
   if (!leads()) return;
   const bool continues = options_.resume.asked;
   log_.emplace(io::LogFile::open(folder_path_, continues ? std::optional(step_) : std::nullopt));
@@ -124,16 +125,6 @@ void Trainer::start() {
     warn(fmt::format("zero_optimization: transfers go through the page cache: {}", why));
   for (const deck::Warning& warning : deck_.warnings)
     log_->write(io::WarningEvent{step_, warning.text, {}});
-}
-
-/// How long checkpoints of earlier parts took; on all ranks, which decide alike on a trial save.
-void Trainer::remember_pace() {
-  double slowest = 0;
-  if (const fs::path log = folder_path_ / io::kLogName; leads() && fs::exists(log))
-    for (const io::CheckpointEvent& save : io::read_log(log).checkpoints)
-      slowest = std::max(slowest, save.seconds);
-  slowest = sum_over_ranks(world_, slowest);
-  if (slowest > 0) stop_.pace().saved(slowest);
 }
 
 /// Weights from the masters, on whatever tier and rank either live.

@@ -85,7 +85,6 @@ class Trainer {
   void start();
   void refresh_weights();
   void resume(const std::filesystem::path& checkpoint);
-  void remember_pace();
   bool train_step();
   double step_limit() const;
   optim::StepDecision decide(double loss_sum, double sum_of_squares);
