@@ -67,7 +67,12 @@ launch() {
   $line "$@" &
   launched=$!
   trap pass_on_signal TERM USR1
-  while kill -0 "$launched" 2>/dev/null; do wait "$launched"; code=$?; done
+  signalled=1
+  while [ $signalled = 1 ]; do  # a signal ends `wait`, not what it waits for
+    signalled=0
+    wait "$launched"
+    code=$?
+  done
   trap '' TERM USR1
   recorded=$(sed -n 's/.*"code": *\([0-9]*\).*/\1/p' "$run/exit.json" 2>/dev/null)
   if [ "$code" -ne 0 ] && [ "${recorded:-0}" -ne 0 ]; then code=$recorded; fi
@@ -76,6 +81,7 @@ launch() {
 # Ranks that save need the signal once. srun's get it from Slurm; mpirun hands on SIGUSR1 and keeps waiting, while a
 # SIGTERM would make it kill them.
 pass_on_signal() {
+  signalled=1
   case $launcher in
     srun*) ;;
     *) trap '' TERM USR1; kill -USR1 "$launched" 2>/dev/null ;;

@@ -1,12 +1,15 @@
 # What Slurm knows of this job, and how it is queued again.
 
 # Seconds since 1970. Slurm 22.05 has no variable for it.
-job_end() { date -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e)" +%s 2>/dev/null; }
+job_end() {
+  local end
+  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e) && [ -n "$end" ] && date -d "$end" +%s 2>/dev/null
+}
 
 # From submission, or from being queued again, to this start.
 queue_seconds() {
   local times
-  times=$(squeue -h -j "$SLURM_JOB_ID" -o '%V %S') || return
+  times=$(squeue -h -j "$SLURM_JOB_ID" -o '%V %S') && [ -n "$times" ] || return
   echo $(($(date -d "${times#* }" +%s) - $(date -d "${times% *}" +%s)))
 }
 
@@ -23,6 +26,7 @@ is_cancelled() { [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" != RUNNING ]; }
 
 requeue() {
   say "queued again"
+  trap - TERM USR1
   scontrol requeue "$SLURM_JOB_ID" || return
   while :; do sleep 10; done  # until Slurm ends this part
 }
