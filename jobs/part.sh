@@ -110,12 +110,24 @@ report_end() {
   case $code in
     0) say "the run has reached its length: $run" ;;
     10) say "stopped early with a good checkpoint: $(sed -n 's/.*"reason": *"\(.*\)".*/\1/p' "$run/exit.json")" ;;
-    2) say "exit code 2: bad deck or arguments, not started again" ;;
-    3) say "exit code 3: file or disk, not started again" ;;
-    4) say "exit code 4: the numbers went wrong, not started again" ;;
-    5) say "exit code 5: a rank, its node or the network failed, not started again" ;;
-    *) say "exit code $code, not started again" ;;
+    2) say "exit code 2: bad deck or arguments" ;;
+    3) say "exit code 3: file or disk" ;;
+    4) say "exit code 4: the numbers went wrong" ;;
+    5) say "exit code 5: a rank, its node or the network failed" ;;
+    *) say "exit code $code: a rank was killed, or the launcher failed" ;;
   esac
+}
+
+# Whether the run goes on after this part. Ranks may die of a dead node's silence before the scheduler gives it up.
+goes_on() {
+  case $code in
+    0) return 1 ;;
+    10) if ! stop_was_asked && ! is_cancelled; then return 0; fi ;;
+    2 | 3 | 4) ;;
+    *) if ! is_cancelled && a_node_is_dead; then say "a node of the job does not answer"; return 0; fi ;;
+  esac
+  say "not started again"
+  return 1
 }
 
 # A chain's next job, submitted once for each job, also when the scheduler starts a job twice.

@@ -24,6 +24,12 @@ list_hosts() {
 # A job that someone cancels is not brought back.
 is_cancelled() { [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" != RUNNING ]; }
 
+# Does every node of the job still start a process?
+a_node_is_dead() {
+  ! timeout 60 srun --mpi=none --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
+    --ntasks-per-node=1 --kill-on-bad-exit=1 true
+}
+
 requeue() {
   say "queued again"
   trap - TERM USR1
