@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 #include <vector>
 
 namespace trireme::comm {
@@ -41,11 +42,13 @@ struct Communicator::Pool {
   }
 };
 
-Communicator::Communicator(const Group& group, int index, const CommOptions& options, bool crowded)
+Communicator::Communicator(const Group& group, int index, const CommOptions& options, bool crowded,
+                           Doorbell* doorbell)
     : group_(group),
       index_(index),
       options_(options),
       crowded_(crowded),
+      doorbell_(doorbell),
       pool_(std::make_unique<Pool>()) {}
 
 Communicator::~Communicator() = default;
@@ -186,7 +189,7 @@ bool Communicator::step(OperationState& state) {
     return state.done;
   }
   // The clock costs more than a poll: look at it now and then.
-  constexpr unsigned kPollsPerLook = 256;
+  constexpr unsigned kPollsPerLook = 8;  // few enough for polls that sleep between
   if (options_.deadline_seconds <= 0 || ++state.polls % kPollsPerLook != 0) return false;
   // A process that was stopped and goes on did not wait meanwhile: one look counts for little.
   const auto now = Clock::now();
@@ -214,13 +217,53 @@ bool Communicator::progress(Request& request) {
   return true;
 }
 
+/// All operations of this communicator, of which `request` alone may be given back.
+bool Communicator::progress_all(Request& request) {
+  if (progress(request)) return true;
+  for (OperationState* other : pool_->in_flight)
+    if (other != request.state_) step(*other);
+  return false;
+}
+
 void Communicator::wait(Request& request) {
   Backoff backoff(crowded_);
-  while (!progress(request)) {
-    for (OperationState* other : pool_->in_flight)
-      if (other != request.state_) step(*other);
-    backoff.pause();
+  while (!progress_all(request)) {
+    if (all_await() == Awaits::nothing)
+      backoff.reset();
+    else if (!backoff.pause())
+      sleep_until_news(request);
   }
+}
+
+Awaits Communicator::awaits(const Request& request) const {
+  return request.state_ ? awaits(*request.state_) : Awaits::ring;
+}
+
+Awaits Communicator::awaits(const OperationState& state) const {
+  if (state.done) return Awaits::ring;
+  if (!state.begun || state.moved_all) return Awaits::poll;  // held back by a planted delay
+  return awaited(state);
+}
+
+Awaits Communicator::all_await() const {
+  Awaits first = Awaits::ring;
+  for (const OperationState* state : pool_->in_flight) first = std::min(first, awaits(*state));
+  return first;
+}
+
+void Communicator::sleep_until_news(Request& request) {
+  if (!doorbell_) {  // a rank alone, held back by a planted delay
+    std::this_thread::sleep_for(Doorbell::kPoll);
+    return;
+  }
+  const std::uint32_t seen = doorbell_->approach();
+  if (!progress_all(request)) {
+    const Awaits first = all_await();
+    if (first != Awaits::nothing)
+      doorbell_->sleep(seen, Doorbell::kMover,
+                       first == Awaits::poll ? Doorbell::kPoll : Doorbell::kLook);
+  }
+  doorbell_->leave();
 }
 
 std::string Communicator::describe(const Request& request) const {

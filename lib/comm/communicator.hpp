@@ -20,6 +20,7 @@
 
 #include "kernels/base/dtype.hpp"
 #include "lib/comm/arena.hpp"
+#include "lib/comm/doorbell.hpp"
 #include "lib/comm/grid.hpp"
 #include "lib/comm/traffic.hpp"
 #include "lib/comm/world.hpp"
@@ -60,6 +61,7 @@ struct CommOptions {
 };
 
 struct OperationState;
+class NodeDoorbells;
 
 /// Equal parts that lie apart in a whole buffer: member i's is elements [i stride, i stride + part)
 /// of it (0 <= part <= stride), so that one call moves the same bucket of every member's shard.
@@ -84,6 +86,13 @@ class Request {
  private:
   friend class Communicator;
   OperationState* state_ = nullptr;
+};
+
+/// In falling order of haste.
+enum class Awaits : std::uint8_t {
+  nothing,  ///< it has work at hand and does a bounded piece of it at each call
+  poll,     ///< something that tells nobody (a message): look again soon
+  ring,     ///< a ring of this rank's doorbell
 };
 
 class Communicator {
@@ -124,9 +133,11 @@ class Communicator {
   /// Moves the operation on as far as it goes without waiting and does at most a bounded piece of
   /// work. True once it is complete on this rank; the request is then empty.
   bool progress(Request& request);
-  /// Blocks until complete: spins briefly, then yields, then sleeps, and keeps all operations of
-  /// this communicator moving.
+  /// Blocks until complete: spins briefly, then yields, then sleeps at the doorbell, and keeps all
+  /// operations of this communicator moving.
   void wait(Request& request);
+  /// What must happen before progress(), which has just returned false, can do more.
+  Awaits awaits(const Request& request) const;
 
   /// "all_reduce of 1048576 f32 in data group {0, 2}, in flight for 1.2 s; not arrived: rank 2"
   std::string describe(const Request& request) const;
@@ -140,12 +151,15 @@ class Communicator {
   void reset_traffic() { traffic_ = {}; }
 
  protected:
-  /// `crowded` as World::crowded().
-  Communicator(const Group& group, int index, const CommOptions& options, bool crowded);
+  /// `crowded` as World::crowded(). `doorbell` is this rank's own; null where nothing ever waits.
+  Communicator(const Group& group, int index, const CommOptions& options, bool crowded,
+               Doorbell* doorbell);
 
   /// The first and the following steps of an operation; advance() returns true when complete.
   virtual void begin(OperationState& operation) = 0;
   virtual bool advance(OperationState& operation) = 0;
+  /// What an operation awaits that has begun and is not complete.
+  virtual Awaits awaited(const OperationState& operation) const = 0;
   /// What this operation waits for, as text for people: "not arrived: rank 2".
   virtual std::string waiting_for(const OperationState& operation) const = 0;
 
@@ -163,6 +177,10 @@ class Communicator {
   Request start(OperationState& operation);
   void begin_in_order();
   bool step(OperationState& operation);
+  bool progress_all(Request& request);
+  Awaits awaits(const OperationState& operation) const;
+  Awaits all_await() const;
+  void sleep_until_news(Request& request);
   void count(const OperationState& operation);
   std::string describe(const OperationState& operation) const;
 
@@ -170,6 +188,7 @@ class Communicator {
   int index_ = 0;
   CommOptions options_;
   bool crowded_;
+  Doorbell* doorbell_;
   Traffic traffic_;
   std::unique_ptr<Pool> pool_;
 };
@@ -182,12 +201,20 @@ class Communicator {
 class Communicators {
  public:
   Communicators(const World& world, const ProcessGrid& grid, const CommOptions& options = {});
+  ~Communicators();
 
   Communicator& operator[](GroupKind kind) const { return *all_[static_cast<std::size_t>(kind)]; }
+  /// Where this rank sleeps until its peers or other threads of its own have news.
+  Doorbell& doorbell() const;
+  /// As World::crowded().
+  bool crowded() const { return crowded_; }
+
   /// Attaches the arena (or nullptr) to all.
   void attach(const SharedArena* arena);
 
  private:
+  std::unique_ptr<NodeDoorbells> doorbells_;
+  bool crowded_;
   std::array<std::unique_ptr<Communicator>, kGroupKinds> all_;
 };
 

@@ -4,6 +4,7 @@
 #include "kernels/base/error.hpp"
 #include "lib/comm/communicator.hpp"
 #include "lib/comm/message_path.hpp"
+#include "lib/comm/node_doorbells.hpp"
 #include "lib/comm/operation_state.hpp"
 #include "lib/comm/shared_path.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 class SelfCommunicator final : public Communicator {
  public:
   SelfCommunicator(const Group& group, const CommOptions& options)
-      : Communicator(group, group.count == 1 ? 0 : -1, options, false) {}
+      : Communicator(group, group.count == 1 ? 0 : -1, options, false, nullptr) {}
   void attach(const SharedArena*) override {}
 
  protected:
@@ -29,6 +30,7 @@ class SelfCommunicator final : public Communicator {
       std::memcpy(op.target, op.source, static_cast<std::size_t>(op.bytes()));
   }
   bool advance(OperationState&) override { return true; }
+  Awaits awaited(const OperationState&) const override { return Awaits::nothing; }
   std::string waiting_for(const OperationState&) const override { return "nothing"; }
 };
 
@@ -36,12 +38,13 @@ class GroupCommunicator final : public Communicator {
  public:
   /// `node_ranks` by group index; empty when not all members are on this node.
   GroupCommunicator(MPI_Comm members, const Group& group, int index, std::vector<int> node_ranks,
-                    const CommOptions& options, bool crowded)
-      : Communicator(group, index, options, crowded), messages_(members, group, index, options) {
+                    const CommOptions& options, bool crowded, const NodeDoorbells& doorbells)
+      : Communicator(group, index, options, crowded, &doorbells.own()),
+        messages_(members, group, index, options) {
     reserve_messages(messages_.most_messages());
     if (!node_ranks.empty())
       shared_ = std::make_unique<SharedPath>(members, std::move(node_ranks), group, index,
-                                             options.faults);
+                                             options.faults, doorbells);
   }
   void attach(const SharedArena* arena) override {
     if (shared_) shared_->attach(arena);
@@ -58,6 +61,10 @@ class GroupCommunicator final : public Communicator {
     if (!uses_shared(op)) return messages_.advance(op);
     pump();
     return op.mode == SharedMode::messages ? messages_.advance(op) : shared_->advance(op);
+  }
+  Awaits awaited(const OperationState& op) const override {
+    if (!uses_shared(op) || op.mode == SharedMode::messages) return Awaits::poll;
+    return shared_->has_work(op) ? Awaits::nothing : Awaits::ring;
   }
   std::string waiting_for(const OperationState& op) const override {
     if (uses_shared(op) && op.mode != SharedMode::messages) return shared_->waiting_for(op);
@@ -92,7 +99,8 @@ std::vector<int> node_ranks_of(MPI_Comm members, MPI_Comm node, int count) {
 }
 
 std::unique_ptr<Communicator> make_group_communicator(const World& world, const ProcessGrid& grid,
-                                                      GroupKind kind, const CommOptions& options) {
+                                                      GroupKind kind, const CommOptions& options,
+                                                      const NodeDoorbells& doorbells) {
   const Group group = grid.group(kind, world.rank());
   const int id = grid.group_id(kind, world.rank());
   const int index = group.index_of(world.rank());
@@ -104,7 +112,7 @@ std::unique_ptr<Communicator> make_group_communicator(const World& world, const 
   std::vector<int> node_ranks;
   if (options.shared_memory) node_ranks = node_ranks_of(members, world.node_comm(), group.count);
   auto made = std::make_unique<GroupCommunicator>(members, group, index, std::move(node_ranks),
-                                                  options, world.crowded());
+                                                  options, world.crowded(), doorbells);
   MPI_Comm_free(&members);
   return made;
 }
@@ -112,14 +120,19 @@ std::unique_ptr<Communicator> make_group_communicator(const World& world, const 
 }  // namespace
 
 Communicators::Communicators(const World& world, const ProcessGrid& grid,
-                             const CommOptions& options) {
+                             const CommOptions& options)
+    : doorbells_(std::make_unique<NodeDoorbells>(world)), crowded_(world.crowded()) {
   check(grid.size() == world.size(), Exit::kUsage,
         "expected {} ranks for the grid {}, found {}: start with mpirun -n {}", grid.size(),
         grid.text(), world.size(), grid.size());
   for (int kind = 0; kind < kGroupKinds; ++kind)
     all_[static_cast<std::size_t>(kind)] =
-        make_group_communicator(world, grid, static_cast<GroupKind>(kind), options);
+        make_group_communicator(world, grid, static_cast<GroupKind>(kind), options, *doorbells_);
 }
+
+Communicators::~Communicators() = default;
+
+Doorbell& Communicators::doorbell() const { return doorbells_->own(); }
 
 void Communicators::attach(const SharedArena* arena) {
   for (auto& communicator : all_) communicator->attach(arena);

@@ -62,6 +62,7 @@ struct OperationState {
   // Shared path.
   SharedMode mode = SharedMode::undecided;
   bool published = false;
+  int owner = 0;           ///< whose region this member claims chunks of
   bool exhausted = false;  ///< no chunk is left to claim
 
   // Message path.

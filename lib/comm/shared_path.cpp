@@ -17,16 +17,19 @@ constexpr std::size_t kPending = static_cast<std::size_t>(Communicator::kMaxInFl
 }  // namespace
 
 SharedPath::SharedPath(MPI_Comm members, std::vector<int> node_ranks, const Group& group, int index,
-                       const CommFaults& faults)
+                       const CommFaults& faults, const NodeDoorbells& doorbells)
     : group_(group),
       index_(index),
       reversed_(faults.reversed_sums),
-      node_ranks_(std::move(node_ranks)) {
+      node_ranks_(std::move(node_ranks)),
+      doorbells_(doorbells) {
   const auto n = static_cast<std::size_t>(group.count);
   const std::size_t slots_bytes = sizeof(Slot) * kSlots;
   const std::size_t arrivals_bytes = sizeof(Arrival) * kSlots * n;
+  const std::size_t claims_bytes = sizeof(Claims) * kSlots * n;
   const std::size_t payloads_bytes = static_cast<std::size_t>(kSmallBytes) * kSlots * n;
-  const std::size_t total = slots_bytes + arrivals_bytes + payloads_bytes + alignof(Slot);
+  const std::size_t total =
+      slots_bytes + arrivals_bytes + claims_bytes + payloads_bytes + alignof(Slot);
 
   // Member 0 provides the block, all others map it.
   void* own = nullptr;
@@ -42,10 +45,12 @@ SharedPath::SharedPath(MPI_Comm members, std::vector<int> node_ranks, const Grou
   auto* memory = static_cast<std::byte*>(std::align(alignof(Slot), 1, block, space));
   slots_ = reinterpret_cast<Slot*>(memory);
   arrivals_ = reinterpret_cast<Arrival*>(memory + slots_bytes);
-  payloads_ = memory + slots_bytes + arrivals_bytes;
+  claims_ = reinterpret_cast<Claims*>(memory + slots_bytes + arrivals_bytes);
+  payloads_ = memory + slots_bytes + arrivals_bytes + claims_bytes;
   if (index == 0) {
-    for (std::size_t i = 0; i < kSlots; ++i) new (&slots_[i]) Slot{i, 0, 0, 0};
+    for (std::size_t i = 0; i < kSlots; ++i) new (&slots_[i]) Slot{i, false, 0, 0, 0};
     for (std::size_t i = 0; i < kSlots * n; ++i) new (&arrivals_[i]) Arrival{};
+    for (std::size_t i = 0; i < kSlots * n; ++i) new (&claims_[i]) Claims{0};
     std::memset(payloads_, 0, payloads_bytes);
   }
   MPI_Barrier(members);
@@ -70,6 +75,7 @@ bool SharedPath::has_arrived(const OperationState& op, int member) const {
 void SharedPath::begin(OperationState& op) {
   op.mode = SharedMode::undecided;
   op.published = false;
+  op.owner = index_;
   op.exhausted = false;
   pending_[op.sequence % kPending] = &op;
   ++begun_;
@@ -78,7 +84,12 @@ void SharedPath::begin(OperationState& op) {
 bool SharedPath::announce_next() {
   if (announced_ == begun_) return false;
   OperationState& op = *pending_[announced_ % kPending];
-  if (slot(op).open_for.load(std::memory_order_acquire) != op.sequence) return false;
+  Slot& s = slot(op);
+  if (s.open_for.load(std::memory_order_acquire) != op.sequence) {
+    // Said before the next look, which is what comes before sleep.
+    s.wanted.store(true, std::memory_order_seq_cst);
+    if (s.open_for.load(std::memory_order_seq_cst) != op.sequence) return false;
+  }
 
   Arrival& mine = arrival(op, index_);
   mine.operation = op.operation;
@@ -100,14 +111,14 @@ bool SharedPath::announce_next() {
   mine.arrived.store(op.sequence + 1, std::memory_order_release);
   op.published = true;
   ++announced_;
+  if (s.arrived.fetch_add(1, std::memory_order_acq_rel) == group_.count - 1) ring_others();
   return true;
 }
 
 OperationState* SharedPath::decide_next() {
   if (decided_ == announced_) return nullptr;
   OperationState& op = *pending_[decided_ % kPending];
-  while (seen_ < group_.count && has_arrived(op, seen_)) ++seen_;
-  if (seen_ < group_.count) return nullptr;
+  if (slot(op).arrived.load(std::memory_order_acquire) != group_.count) return nullptr;
 
   bool all_in_arenas = true;
   for (int m = 0; m < group_.count; ++m) {
@@ -120,7 +131,6 @@ OperationState* SharedPath::decide_next() {
                                       : SharedMode::messages;
   if (op.mode == SharedMode::messages) leave(op);
   ++decided_;
-  seen_ = 0;
   return &op;
 }
 
@@ -140,10 +150,17 @@ void SharedPath::check_agreement(const OperationState& op, const Arrival& other,
 void SharedPath::leave(const OperationState& op) {
   Slot& s = slot(op);
   if (s.left.fetch_add(1, std::memory_order_acq_rel) != group_.count - 1) return;
-  s.next_chunk.store(0, std::memory_order_relaxed);
+  for (int m = 0; m < group_.count; ++m) claims(op, m).chunks.store(0, std::memory_order_relaxed);
+  s.arrived.store(0, std::memory_order_relaxed);
   s.chunks_done.store(0, std::memory_order_relaxed);
   s.left.store(0, std::memory_order_relaxed);
-  s.open_for.store(op.sequence + kSlots, std::memory_order_release);
+  s.open_for.store(op.sequence + kSlots, std::memory_order_seq_cst);
+  if (s.wanted.exchange(false, std::memory_order_seq_cst)) ring_others();
+}
+
+void SharedPath::ring_others() const {
+  for (int m = 0; m < group_.count; ++m)
+    if (m != index_) doorbells_.of(node_ranks_[static_cast<std::size_t>(m)]).ring();
 }
 
 bool SharedPath::advance(OperationState& op) {

@@ -9,14 +9,18 @@
 //   2. once all have, every member knows the mode (same facts, same choice) and checks that all do
 //      the same operation;
 //   3. small: each member reads all payloads and computes its own result;
-//      direct: the buffer is cut into chunks; members claim chunks from a common counter and write
-//      the result of a chunk to all who want it. A member that waits for a core delays nobody:
-//      others do its share. Which member does a chunk changes no bit;
+//      direct: each member has a share of the work, one contiguous region cut into chunks; it
+//      claims chunks of its own region first, then of the others', so that a member that waits for
+//      a core delays nobody. Which member does a chunk changes no bit;
 //      messages: some buffer lies outside the arena; the message path takes over;
 //   4. each member leaves; the last to leave opens the slot for operation q + kSlots.
+//
+// Who makes news that others may sleep for rings their doorbells: the last to announce, the one who
+// does the last chunk, and the last to leave a slot that somebody waits for.
 
 #include "lib/comm/arena.hpp"
 #include "lib/comm/communicator.hpp"
+#include "lib/comm/node_doorbells.hpp"
 #include "lib/comm/operation_state.hpp"
 
 #include <mpi.h>
@@ -34,7 +38,7 @@ class SharedPath {
   /// Collective over `members`, which all must be on one node; `node_ranks` are their positions in
   /// the node, by group index.
   SharedPath(MPI_Comm members, std::vector<int> node_ranks, const Group& group, int index,
-             const CommFaults& faults);
+             const CommFaults& faults, const NodeDoorbells& doorbells);
   ~SharedPath();
   SharedPath(const SharedPath&) = delete;
   SharedPath& operator=(const SharedPath&) = delete;
@@ -54,6 +58,10 @@ class SharedPath {
   }
   /// One bounded piece of work of a decided operation; true when it is complete.
   bool advance(OperationState& op);
+  /// Whether advance() would find something to do at once.
+  bool has_work(const OperationState& op) const {
+    return op.mode == SharedMode::small || (op.mode == SharedMode::direct && !op.exhausted);
+  }
   std::string waiting_for(const OperationState& op) const;
 
  private:
@@ -73,9 +81,14 @@ class SharedPath {
   };
   struct Slot {
     alignas(64) std::atomic<std::uint64_t> open_for;  ///< the sequence number that may use it
-    alignas(64) std::atomic<std::int64_t> next_chunk;
+    std::atomic<bool> wanted;                         ///< somebody waits for it to open
+    alignas(64) std::atomic<int> arrived;
     alignas(64) std::atomic<std::int64_t> chunks_done;
     alignas(64) std::atomic<int> left;
+  };
+  /// How far one member's region of one slot's work is claimed, by whomever.
+  struct alignas(64) Claims {
+    std::atomic<std::int64_t> chunks;
   };
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -83,6 +96,10 @@ class SharedPath {
   Arrival& arrival(const OperationState& op, int member) const {
     return arrivals_[op.sequence % kSlots * static_cast<std::size_t>(group_.count) +
                      static_cast<std::size_t>(member)];
+  }
+  Claims& claims(const OperationState& op, int member) const {
+    return claims_[op.sequence % kSlots * static_cast<std::size_t>(group_.count) +
+                   static_cast<std::size_t>(member)];
   }
   std::byte* payload(const OperationState& op, int member) const;
   bool has_arrived(const OperationState& op, int member) const;
@@ -92,13 +109,17 @@ class SharedPath {
   OperationState* decide_next();
   void check_agreement(const OperationState& op, const Arrival& other, int member) const;
   void leave(const OperationState& op);
+  void ring_others() const;
 
   bool advance_direct(OperationState& op);
+  bool do_next_chunk(OperationState& op);
   void do_small(OperationState& op);
-  void do_chunk(OperationState& op, std::int64_t begin, std::int64_t end);
-  void sum_chunk(OperationState& op, std::int64_t begin, std::int64_t end);
-  void gather_chunk(OperationState& op, std::int64_t begin, std::int64_t end);
-  void broadcast_chunk(OperationState& op, std::int64_t begin, std::int64_t end);
+  void do_chunk(OperationState& op, int owner, std::int64_t begin, std::int64_t end);
+  void sum_chunk(OperationState& op, int owner, std::int64_t begin, std::int64_t end);
+  void gather_chunk(OperationState& op, int to, std::int64_t begin, std::int64_t end);
+  void broadcast_chunk(OperationState& op, int to, std::int64_t begin, std::int64_t end);
+  Range region(const OperationState& op, int member) const;
+  std::int64_t all_chunks(const OperationState& op) const;
   const std::byte* source_of(const OperationState& op, int member) const;
   std::byte* target_of(const OperationState& op, int member) const;
   std::int64_t chunk_elements(const OperationState& op) const;
@@ -107,17 +128,18 @@ class SharedPath {
   int index_;
   bool reversed_;
   std::vector<int> node_ranks_;
+  const NodeDoorbells& doorbells_;
   const SharedArena* arena_ = nullptr;
 
   MPI_Win window_ = MPI_WIN_NULL;
   Slot* slots_ = nullptr;
   Arrival* arrivals_ = nullptr;
+  Claims* claims_ = nullptr;
   std::byte* payloads_ = nullptr;
 
   std::uint64_t begun_ = 0;      // the next sequence number to begin ...
   std::uint64_t announced_ = 0;  // ... to announce ...
   std::uint64_t decided_ = 0;    // ... to decide
-  int seen_ = 0;                 // members seen to have arrived for operation decided_
   std::array<OperationState*, Communicator::kMaxInFlight> pending_{};  // by sequence number
 
   std::vector<const void*> sources_;  // scratch of sums

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 namespace trireme::comm {
 namespace {
@@ -33,10 +34,25 @@ void SharedPath::write_payload(const OperationState& op) {
   }
 }
 
+/// A member's share of the work, in elements of the operation as if no gaps were: it sums its part
+/// for all who want it, or fills its own whole buffer.
+Range SharedPath::region(const OperationState& op, int member) const {
+  if (op.reduces()) return split_evenly(op.count, group_.count, member);
+  const bool is_root = op.operation == Operation::broadcast && member == op.peer;
+  return {0, is_root ? 0 : op.count};
+}
+
 /// Same on all members: depends on the operation and the group's size alone.
 std::int64_t SharedPath::chunk_elements(const OperationState& op) const {
-  const std::int64_t share = op.bytes() / (2 * group_.count);
+  const std::int64_t share = (op.reduces() ? op.bytes() / group_.count : op.bytes()) / 2;
   return std::clamp(share, kSmallestChunkBytes, kLargestChunkBytes) / op.element_bytes();
+}
+
+std::int64_t SharedPath::all_chunks(const OperationState& op) const {
+  std::int64_t chunks = 0;
+  for (int m = 0; m < group_.count; ++m)
+    chunks += divide_up(region(op, m).size(), chunk_elements(op));
+  return chunks;
 }
 
 const std::byte* SharedPath::source_of(const OperationState& op, int member) const {
@@ -49,57 +65,62 @@ std::byte* SharedPath::target_of(const OperationState& op, int member) const {
 
 bool SharedPath::advance_direct(OperationState& op) {
   Slot& s = slot(op);
-  const std::int64_t elements = chunk_elements(op);
-  const std::int64_t chunks = divide_up(op.count, elements);
-  if (!op.exhausted) {
-    const std::int64_t chunk = s.next_chunk.fetch_add(1, std::memory_order_relaxed);
-    if (chunk < chunks) {
-      do_chunk(op, chunk * elements, std::min(op.count, (chunk + 1) * elements));
-      s.chunks_done.fetch_add(1, std::memory_order_acq_rel);
-    } else {
-      op.exhausted = true;
-    }
+  const std::int64_t chunks = all_chunks(op);
+  if (!op.exhausted && do_next_chunk(op)) {
+    if (s.chunks_done.fetch_add(1, std::memory_order_acq_rel) == chunks - 1) ring_others();
   }
   if (s.chunks_done.load(std::memory_order_acquire) != chunks) return false;
   leave(op);
   return true;
 }
 
-void SharedPath::do_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+/// Of the own region, then of the others'; false when nothing is left to claim.
+bool SharedPath::do_next_chunk(OperationState& op) {
+  const std::int64_t elements = chunk_elements(op);
+  do {
+    const Range work = region(op, op.owner);
+    const std::int64_t chunk = claims(op, op.owner).chunks.fetch_add(1, std::memory_order_relaxed);
+    const std::int64_t begin = work.begin + chunk * elements;
+    if (begin < work.end) {
+      do_chunk(op, op.owner, begin, std::min(work.end, begin + elements));
+      return true;
+    }
+    op.owner = (op.owner + 1) % group_.count;
+  } while (op.owner != index_);
+  op.exhausted = true;
+  return false;
+}
+
+void SharedPath::do_chunk(OperationState& op, int owner, std::int64_t begin, std::int64_t end) {
   switch (op.operation) {
     case Operation::all_reduce:
-    case Operation::reduce_scatter: return sum_chunk(op, begin, end);
-    case Operation::all_gather: return gather_chunk(op, begin, end);
-    default: return broadcast_chunk(op, begin, end);
+    case Operation::reduce_scatter: return sum_chunk(op, owner, begin, end);
+    case Operation::all_gather: return gather_chunk(op, owner, begin, end);
+    default: return broadcast_chunk(op, owner, begin, end);
   }
 }
 
-void SharedPath::sum_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+/// Elements [begin, end) of everyone's buffer to all, or of `owner`'s part to its shard.
+void SharedPath::sum_chunk(OperationState& op, int owner, std::int64_t begin, std::int64_t end) {
   const std::int64_t element = op.element_bytes();
   const int n = group_.count;
   const bool scatters = op.operation == Operation::reduce_scatter;
-  while (begin < end) {
-    // A chunk may span the parts of several members, who each want their own.
-    std::int64_t stop = end;
-    std::int64_t place = begin;  // in the whole buffers
-    std::size_t targets = 0;
-    for (int m = 0; m < n; ++m) {
-      const Range part = scatters ? split_evenly(op.count, n, m) : Range{0, op.count};
-      if (begin < part.begin || begin >= part.end) continue;
-      stop = std::min(stop, part.end);
-      if (scatters) place = begin + m * op.gap;
-      targets_[targets++] = target_of(op, m) + (begin - (scatters ? part.begin : 0)) * element;
-    }
-    for (int m = 0; m < n; ++m)
-      sources_[static_cast<std::size_t>(m)] = source_of(op, m) + place * element;
-    if (reversed_) std::reverse(sources_.begin(), sources_.end());
-    ordered_sum(sources_, {targets_.data(), targets}, stop - begin, op.dtype);
-    op.moved_bytes += (scatters ? 1 : 2) * (n - 1) * (stop - begin) * element;
-    begin = stop;
+  const std::int64_t place = begin + (scatters ? owner * op.gap : 0);  // in the whole buffers
+  for (int m = 0; m < n; ++m) {
+    sources_[static_cast<std::size_t>(m)] = source_of(op, m) + place * element;
+    targets_[static_cast<std::size_t>(m)] = target_of(op, m) + begin * element;
   }
+  if (reversed_) std::reverse(sources_.begin(), sources_.end());
+  void* shard =
+      scatters ? target_of(op, owner) + (begin - region(op, owner).begin) * element : nullptr;
+  const auto targets =
+      scatters ? std::span<void* const>(&shard, 1) : std::span<void* const>(targets_);
+  ordered_sum(sources_, targets, end - begin, op.dtype);
+  op.moved_bytes += (scatters ? 1 : 2) * (n - 1) * (end - begin) * element;
 }
 
-void SharedPath::gather_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+/// Elements [begin, end) of the gathered buffer into member `to`'s.
+void SharedPath::gather_chunk(OperationState& op, int to, std::int64_t begin, std::int64_t end) {
   const std::int64_t element = op.element_bytes();
   const int n = group_.count;
   for (int from = 0; from < n; ++from) {
@@ -108,18 +129,16 @@ void SharedPath::gather_chunk(OperationState& op, std::int64_t begin, std::int64
     const std::int64_t bytes = (std::min(end, part.end) - first) * element;
     if (bytes <= 0) continue;
     const std::byte* source = source_of(op, from) + (first - part.begin) * element;
-    const std::int64_t place = (first + from * op.gap) * element;
-    for (int to = 0; to < n; ++to) copy_bytes(target_of(op, to) + place, source, bytes);
-    op.moved_bytes += (n - 1) * bytes;
+    copy_bytes(target_of(op, to) + (first + from * op.gap) * element, source, bytes);
+    if (from != to) op.moved_bytes += bytes;
   }
 }
 
-void SharedPath::broadcast_chunk(OperationState& op, std::int64_t begin, std::int64_t end) {
+void SharedPath::broadcast_chunk(OperationState& op, int to, std::int64_t begin, std::int64_t end) {
   const std::int64_t offset = begin * op.element_bytes();
   const std::int64_t bytes = (end - begin) * op.element_bytes();
-  for (int to = 0; to < group_.count; ++to)
-    copy_bytes(target_of(op, to) + offset, source_of(op, op.peer) + offset, bytes);
-  op.moved_bytes += (group_.count - 1) * bytes;
+  copy_bytes(target_of(op, to) + offset, source_of(op, op.peer) + offset, bytes);
+  op.moved_bytes += bytes;
 }
 
 void SharedPath::do_small(OperationState& op) {

@@ -1,6 +1,10 @@
 #include "lib/engine/comm_lane.hpp"
 
+#include "lib/comm/backoff.hpp"
+
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -25,29 +29,42 @@ comm::GroupKind kind_of(Group group) {
   return comm::GroupKind::pipeline;
 }
 
-/// Gives the core away when nothing moved: ranks and lanes may outnumber cores.
-void idle(int rounds) {
-  constexpr int kYields = 8;
-  if (rounds < kYields) {
-    sched_yield();
-  } else {
-    std::this_thread::sleep_for(std::chrono::microseconds(rounds < 100 ? 20 : 100));
-  }
+/// Asks for short turns on the core, which come soon: this thread has little to do at a time, and
+/// others wait for it. From Linux 6.12 on; elsewhere the system's own choice stays.
+void ask_for_short_turns() {
+  struct {  // the first form of the kernel's sched_attr, which glibc does not declare yet
+    std::uint32_t size, policy;
+    std::uint64_t flags;
+    std::int32_t nice;
+    std::uint32_t priority;
+    std::uint64_t turn_nanoseconds, deadline, period;
+  } scheduling{};
+  if (syscall(SYS_sched_getattr, 0, &scheduling, sizeof(scheduling), 0) != 0) return;
+  scheduling.turn_nanoseconds = 100'000;
+  syscall(SYS_sched_setattr, 0, &scheduling, 0);
 }
+
+// Who wants to know of completed instructions.
+constexpr std::size_t kLane = 0;
+constexpr std::size_t kHelper = 1;
 
 }  // namespace
 
 CommLane::CommLane(const models::Model& model, const program::Compiled& compiled,
                    state::Store& store, const comm::Communicators& communicators,
                    const Place& place, Completion& completion, const std::atomic<bool>& applied,
-                   std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds)
+                   std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds,
+                   std::function<void()> before_world)
     : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       place_(place),
       completion_(completion),
       applied_(applied),
       intervals_(intervals),
       live_memory_(live_memory),
-      delay_seconds_(delay_seconds) {
+      delay_seconds_(delay_seconds),
+      before_world_(std::move(before_world)),
+      doorbell_(communicators.doorbell()),
+      crowded_(communicators.crowded()) {
   for (std::size_t i = 0; i < list_.size(); ++i)
     if (list_[i].lane == program::Lane::comm)
       operations_.push_back(
@@ -148,7 +165,7 @@ comm::Request CommLane::start(const Operation& op) const {
   fail(Exit::kUnexpected, "a {} instruction on the communication lane", program::name_of(op.kind));
 }
 
-bool CommLane::start_ready(const Stopwatch& watch, const std::function<void()>& before_world) {
+bool CommLane::start_ready(const Stopwatch& watch) {
   bool moved = false;
   while (next_ < operations_.size()) {
     const Operation& op = operations_[next_];
@@ -165,7 +182,7 @@ bool CommLane::start_ready(const Stopwatch& watch, const std::function<void()>& 
       moved = true;
       continue;
     }
-    if (op.world) before_world();
+    if (op.world) before_world_();
     live_memory_.start(static_cast<std::size_t>(op.index));
     intervals_[static_cast<std::size_t>(op.index)].start = watch.now();
     in_flight_.push_back({&op, start(op)});
@@ -190,24 +207,99 @@ bool CommLane::progress(const Stopwatch& watch) {
   return moved;
 }
 
-void CommLane::run(const Stopwatch& watch, const std::function<void()>& before_world) {
+/// Of the operation to be started next; empty when there is none.
+CommLane::Waits CommLane::next_waits() const {
+  if (next_ == operations_.size()) return {};
+  return list_[static_cast<std::size_t>(operations_[next_].index)].waits;
+}
+
+bool CommLane::move(const Stopwatch& watch) {
+  const bool started = start_ready(watch);
+  const bool moved = progress(watch);
+  return started || moved || awaits() == comm::Awaits::nothing;
+}
+
+comm::Awaits CommLane::awaits() const {
+  comm::Awaits first = comm::Awaits::ring;
+  for (const InFlight& flying : in_flight_)
+    first = std::min(first, flying.operation->communicator->awaits(flying.request));
+  return first;
+}
+
+/// The caller, who holds the lock, found nothing to move: sleeps until there may be, or until
+/// `waits` are complete when there are any.
+void CommLane::rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopwatch& watch) {
+  completion_.want(kLane, completion_.first_not_done(next_waits()));
+  if (!waits.empty()) completion_.want(kHelper, completion_.first_not_done(waits));
+  const std::uint32_t seen = doorbell_.approach();
+  const bool news = move(watch) || completion_.abandoned() || (waits.empty() && helped_) ||
+                    (!waits.empty() && completion_.all_done(waits));
+  if (!news) {
+    const bool polls = awaits() == comm::Awaits::poll;
+    lock.unlock();
+    doorbell_.sleep(seen, waits.empty() ? comm::Doorbell::kAll : comm::Doorbell::kMover,
+                    polls ? comm::Doorbell::kPoll : comm::Doorbell::kLook);
+    lock.lock();
+  }
+  doorbell_.leave();
+  completion_.want(kLane, -1);
+  if (!waits.empty()) completion_.want(kHelper, -1);
+}
+
+/// The lane's own thread sleeps while the compute lane moves everything.
+void CommLane::stand_by() {
+  const std::uint32_t seen = doorbell_.approach();
+  if (helped_ && !completion_.abandoned())
+    doorbell_.sleep(seen, comm::Doorbell::kStandby, comm::Doorbell::kLook);
+  doorbell_.leave();
+}
+
+void CommLane::begin() {
   next_ = 0;
   in_flight_.clear();
-  int idle_rounds = 0;
-  while (next_ < operations_.size() || !in_flight_.empty()) {
-    if (completion_.abandoned()) return;
-    const bool started = start_ready(watch, before_world);
-    const bool moved = progress(watch);
-    idle_rounds = started || moved ? 0 : idle_rounds + 1;
-    if (idle_rounds == 0) continue;
-    if (in_flight_.empty()) {
-      // Nothing of ours is under way: only another lane of this rank can change that.
-      if (!completion_.wait(list_[static_cast<std::size_t>(operations_[next_].index)].waits))
-        return;
-    } else {
-      idle(idle_rounds);
+  helped_ = false;
+}
+
+void CommLane::run(const Stopwatch& watch) {
+  ask_for_short_turns();
+  while (!completion_.abandoned()) {
+    if (helped_) {
+      stand_by();
+      continue;
     }
+    // One piece at a time, so that the compute lane can take over.
+    std::unique_lock lock(moving_);
+    if (finished()) return;
+    if (!move(watch)) rest(lock, {}, watch);
   }
+}
+
+bool CommLane::help_until(Waits waits, const Stopwatch& watch) {
+  if (delay_seconds_ > 0) {  // planted: the lane's own slowness must stay the lane's
+    wake();
+    return completion_.wait(waits);
+  }
+  helped_ = true;
+  std::unique_lock lock(moving_);
+  comm::Backoff backoff(crowded_);
+  while (!completion_.abandoned() && !completion_.all_done(waits)) {
+    if (move(watch))
+      backoff.reset();
+    else if (!backoff.pause())
+      rest(lock, waits, watch);
+  }
+  hand_back();
+  return !completion_.abandoned();
+}
+
+/// To the lane's own thread, which may sleep on where nothing is to be moved until an instruction
+/// of this rank is complete.
+void CommLane::hand_back() {
+  const std::int32_t awaited = completion_.first_not_done(next_waits());
+  completion_.want(kLane, awaited);
+  helped_ = false;
+  if (!in_flight_.empty() || awaited < 0 || completion_.is_done(awaited))
+    doorbell_.ring(comm::Doorbell::kAll);
 }
 
 }  // namespace trireme::engine

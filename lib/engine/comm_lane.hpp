@@ -1,11 +1,16 @@
 #pragma once
 // The communication lane: starts operations in list order as soon as their own waits are met, keeps
 // all that are in flight moving, and never blocks on one of them.
+//
+// Two threads can move it, one at a time: a thread of its own, so that communication goes on while
+// others compute, and the compute lane's while that waits, so that nothing is handed from thread to
+// thread when the rank has nothing else to do. Both sleep at the rank's doorbell.
 
 #include "lib/engine/completion.hpp"
 #include "lib/engine/executor.hpp"
 
 #include <chrono>
+#include <mutex>
 
 namespace trireme::engine {
 
@@ -22,13 +27,22 @@ class CommLane {
   CommLane(const models::Model& model, const program::Compiled& compiled, state::Store& store,
            const comm::Communicators& communicators, const Place& place, Completion& completion,
            const std::atomic<bool>& applied, std::vector<Interval>& intervals,
-           LiveMemory& live_memory, double delay_seconds);
+           LiveMemory& live_memory, double delay_seconds, std::function<void()> before_world);
 
-  /// All communication of one run; returns early when another lane failed. `before_world` runs
-  /// right before the agreement of the world starts.
-  void run(const Stopwatch& watch, const std::function<void()>& before_world);
+  /// A new run, on no thread yet. `before_world` runs right before the agreement of the world
+  /// starts.
+  void begin();
+  /// On the lane's own thread: all communication of one run; returns early when another lane
+  /// failed.
+  void run(const Stopwatch& watch);
+  /// On the compute lane: moves communication until `waits` are complete; false when another lane
+  /// failed.
+  bool help_until(std::span<const std::int32_t> waits, const Stopwatch& watch);
+  /// On the compute lane, which has marked quietly what the lane wants and will not help now.
+  void wake() { doorbell_.ring(comm::Doorbell::kAll); }
 
  private:
+  using Waits = std::span<const std::int32_t>;
   struct Operation {
     std::int32_t index = 0;  // in the stage's list
     program::Kind kind = program::Kind::send;
@@ -53,8 +67,15 @@ class CommLane {
   void resolve_unit(const program::Compiled& compiled, state::Store& store,
                     const program::Instruction& instruction, Operation& made) const;
   comm::Request start(const Operation& operation) const;
-  bool start_ready(const Stopwatch& watch, const std::function<void()>& before_world);
+  bool finished() const { return next_ == operations_.size() && in_flight_.empty(); }
+  Waits next_waits() const;
+  bool move(const Stopwatch& watch);
+  bool start_ready(const Stopwatch& watch);
   bool progress(const Stopwatch& watch);
+  comm::Awaits awaits() const;
+  void rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopwatch& watch);
+  void stand_by();
+  void hand_back();
 
   const std::vector<program::Instruction>& list_;
   Place place_;
@@ -63,7 +84,13 @@ class CommLane {
   std::vector<Interval>& intervals_;
   LiveMemory& live_memory_;
   double delay_seconds_;
+  std::function<void()> before_world_;
+  comm::Doorbell& doorbell_;
+  bool crowded_;
   std::vector<Operation> operations_;
+
+  std::atomic<bool> helped_{false};  // the compute lane moves everything
+  std::mutex moving_;                // held by the thread that does
   std::size_t next_ = 0;
   std::vector<InFlight> in_flight_;
 };

@@ -45,6 +45,7 @@ class Executor::Impl {
   void execute(std::size_t index);
   void load(std::size_t index);
   void decide();
+  void count_tokens();
   void check_finite(std::size_t index) const;
   void caught() noexcept;
   void sleep_for_fault(Lane lane) const;
@@ -96,11 +97,12 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
       decide_(std::move(decide)),
       options_(options),
       run_{nullptr, place},
-      completion_(list_.size()),
+      completion_(list_.size(), communicators.doorbell()),
       intervals_(list_.size()),
       live_memory_(compiled, place.at.pipeline),
       comm_lane_(model, compiled, store, communicators, place, completion_, applied_, intervals_,
-                 live_memory_, options.delay_seconds[static_cast<std::size_t>(Lane::comm)]),
+                 live_memory_, options.delay_seconds[static_cast<std::size_t>(Lane::comm)],
+                 [this] { count_tokens(); }),
       storage_lane_(compiled, store, place, completion_, applied_, intervals_, live_memory_,
                     options.delay_seconds[static_cast<std::size_t>(Lane::storage)],
                     [this](std::size_t index) { this->load(index); }),
@@ -152,6 +154,7 @@ StepResult Executor::Impl::run(const StepInput& input) {
   applied_ = false;
   store_.listen(&transferred_);
   completion_.begin();
+  comm_lane_.begin();
   live_memory_.begin();
   finished_ = 0;
   watch_ = {};
@@ -184,12 +187,7 @@ void Executor::Impl::lane_thread(Lane lane) {
       if (lane == Lane::storage) {
         storage_lane_.run(watch_);
       } else {
-        comm_lane_.run(watch_, [this] {
-          const auto& place = run_.place;
-          const bool counts =
-              place.at.pipeline == place.grid.pipeline() - 1 && place.at.tensor == 0;
-          scalar(Scalar::tokens) = counts ? static_cast<double>(counted_tokens_) : 0;
-        });
+        comm_lane_.run(watch_);
       }
     } catch (...) {
       caught();
@@ -212,10 +210,23 @@ void Executor::Impl::sleep_for_fault(Lane lane) const {
   if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
+/// Before the agreement of the world starts: what this rank brings.
+void Executor::Impl::count_tokens() {
+  const auto& place = run_.place;
+  const bool counts = place.at.pipeline == place.grid.pipeline() - 1 && place.at.tensor == 0;
+  scalar(Scalar::tokens) = counts ? static_cast<double>(counted_tokens_) : 0;
+}
+
 void Executor::Impl::compute_lane() {
+  bool wakes_comm = false;  // the last instruction is news for the communication lane
   for (std::size_t i = 0; i < list_.size(); ++i) {
     if (list_[i].lane != Lane::compute) continue;
-    if (!completion_.wait(list_[i].waits)) return;
+    if (completion_.all_done(list_[i].waits)) {
+      if (wakes_comm) comm_lane_.wake();
+      if (completion_.abandoned()) return;
+    } else if (!comm_lane_.help_until(list_[i].waits, watch_)) {
+      return;
+    }
     sleep_for_fault(Lane::compute);
     const bool runs = list_[i].when == program::When::always || result_.decision.apply;
     if (runs) live_memory_.start(i);
@@ -223,8 +234,9 @@ void Executor::Impl::compute_lane() {
     if (runs) execute(i);
     intervals_[i].end = watch_.now();
     live_memory_.finish(i);
-    completion_.mark(i);
+    wakes_comm = completion_.mark_quietly(i);
   }
+  if (wakes_comm) comm_lane_.wake();
 }
 
 void Executor::Impl::load(std::size_t index) {
