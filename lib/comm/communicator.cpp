@@ -102,7 +102,6 @@ Request Communicator::start(OperationState& state) {
          group_.text());
   state.in_use = true;
   state.begun = state.moved_all = state.done = false;
-  state.polls = 0;
   state.moved_bytes = 0;
   state.started = state.looked = Clock::now();
   state.waited = 0;
@@ -188,9 +187,7 @@ bool Communicator::step(OperationState& state) {
     }
     return state.done;
   }
-  // The clock costs more than a poll: look at it now and then.
-  constexpr unsigned kPollsPerLook = 8;  // few enough for polls that sleep between
-  if (options_.deadline_seconds <= 0 || ++state.polls % kPollsPerLook != 0) return false;
+  if (options_.deadline_seconds <= 0) return false;
   // A process that was stopped and goes on did not wait meanwhile: one look counts for little.
   const auto now = Clock::now();
   const double passed = std::chrono::duration<double>(now - state.looked).count();
@@ -261,7 +258,7 @@ void Communicator::sleep_until_news(Request& request) {
     const Awaits first = all_await();
     if (first != Awaits::nothing)
       doorbell_->sleep(seen, Doorbell::kMover,
-                       first == Awaits::poll ? Doorbell::kPoll : Doorbell::kLook);
+                       first == Awaits::poll ? Doorbell::kPoll : options_.look);
   }
   doorbell_->leave();
 }

@@ -26,6 +26,7 @@
 #include "lib/comm/world.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -40,6 +41,7 @@ struct CommFaults {
   double completion_delay_seconds = 0;          ///< this rank learns late that it is complete
   bool reversed_sums =
       false;  ///< this rank adds from the last member to the first: breaks the bits
+  bool youngest_post = false;  ///< this rank receives the youngest of a pair's sends with a tag
 };
 
 /// Sizes of the message path; no influence on results. Same values on all ranks.
@@ -54,6 +56,8 @@ struct CommOptions {
   /// operation, group and who has not arrived; 0 = never. Time in which this process was stopped
   /// counts for at most half of it.
   double deadline_seconds = 0;
+  /// Longest sleep of a thread that will be rung when there is news; deadlines are looked at then.
+  std::chrono::microseconds look{20'000};
   /// false: as if all members were on different nodes (messages only). Same value on all ranks.
   bool shared_memory = true;
   MessageLimits limits;
@@ -61,7 +65,7 @@ struct CommOptions {
 };
 
 struct OperationState;
-class NodeDoorbells;
+class NodeSeats;
 
 /// Equal parts that lie apart in a whole buffer: member i's is elements [i stride, i stride + part)
 /// of it (0 <= part <= stride), so that one call moves the same bucket of every member's shard.
@@ -206,15 +210,17 @@ class Communicators {
   Communicator& operator[](GroupKind kind) const { return *all_[static_cast<std::size_t>(kind)]; }
   /// Where this rank sleeps until its peers or other threads of its own have news.
   Doorbell& doorbell() const;
-  /// As World::crowded().
+  /// As World::crowded() and CommOptions::look.
   bool crowded() const { return crowded_; }
+  std::chrono::microseconds look() const { return look_; }
 
   /// Attaches the arena (or nullptr) to all.
   void attach(const SharedArena* arena);
 
  private:
-  std::unique_ptr<NodeDoorbells> doorbells_;
+  std::unique_ptr<NodeSeats> seats_;
   bool crowded_;
+  std::chrono::microseconds look_;
   std::array<std::unique_ptr<Communicator>, kGroupKinds> all_;
 };
 

@@ -4,8 +4,9 @@
 #include "kernels/base/error.hpp"
 #include "lib/comm/communicator.hpp"
 #include "lib/comm/message_path.hpp"
-#include "lib/comm/node_doorbells.hpp"
+#include "lib/comm/node_seats.hpp"
 #include "lib/comm/operation_state.hpp"
+#include "lib/comm/pair_path.hpp"
 #include "lib/comm/shared_path.hpp"
 
 #include <algorithm>
@@ -36,42 +37,49 @@ class SelfCommunicator final : public Communicator {
 
 class GroupCommunicator final : public Communicator {
  public:
-  /// `node_ranks` by group index; empty when not all members are on this node.
+  /// `node_ranks` by group index, negative for members on other nodes.
   GroupCommunicator(MPI_Comm members, const Group& group, int index, std::vector<int> node_ranks,
-                    const CommOptions& options, bool crowded, const NodeDoorbells& doorbells)
-      : Communicator(group, index, options, crowded, &doorbells.own()),
-        messages_(members, group, index, options) {
+                    const CommOptions& options, bool crowded, const NodeSeats& seats)
+      : Communicator(group, index, options, crowded, &seats.own_doorbell()),
+        messages_(members, group, index, options),
+        pairs_(group, node_ranks, options.faults, seats, messages_) {
     reserve_messages(messages_.most_messages());
-    if (!node_ranks.empty())
+    if (std::ranges::min(node_ranks) >= 0)
       shared_ = std::make_unique<SharedPath>(members, std::move(node_ranks), group, index,
-                                             options.faults, doorbells);
+                                             options.faults, seats);
   }
   void attach(const SharedArena* arena) override {
+    pairs_.attach(arena);
     if (shared_) shared_->attach(arena);
   }
 
  protected:
   void begin(OperationState& op) override {
     if (op.collective()) op.sequence = next_sequence_++;
+    if (uses_pairs(op)) return pairs_.begin(op);
     if (!uses_shared(op)) return messages_.begin(op);
     shared_->begin(op);
     pump();
   }
   bool advance(OperationState& op) override {
+    if (uses_pairs(op)) return pairs_.advance(op);
     if (!uses_shared(op)) return messages_.advance(op);
     pump();
     return op.mode == SharedMode::messages ? messages_.advance(op) : shared_->advance(op);
   }
   Awaits awaited(const OperationState& op) const override {
+    if (uses_pairs(op)) return pairs_.awaited(op);
     if (!uses_shared(op) || op.mode == SharedMode::messages) return Awaits::poll;
     return shared_->has_work(op) ? Awaits::nothing : Awaits::ring;
   }
   std::string waiting_for(const OperationState& op) const override {
+    if (uses_pairs(op)) return pairs_.waiting_for(op);
     if (uses_shared(op) && op.mode != SharedMode::messages) return shared_->waiting_for(op);
     return messages_.waiting_for(op);
   }
 
  private:
+  bool uses_pairs(const OperationState& op) const { return !op.collective() && pairs_.reaches(op); }
   bool uses_shared(const OperationState& op) const { return shared_ && op.collective(); }
   void pump() {
     shared_->pump([this](OperationState& op) { messages_.begin(op); });
@@ -79,10 +87,11 @@ class GroupCommunicator final : public Communicator {
 
   std::uint64_t next_sequence_ = 0;
   MessagePath messages_;
+  PairPath pairs_;
   std::unique_ptr<SharedPath> shared_;
 };
 
-/// Node ranks of all members by group index, or nothing when one is on another node.
+/// Node ranks of all members by group index; -1 for those on other nodes.
 std::vector<int> node_ranks_of(MPI_Comm members, MPI_Comm node, int count) {
   MPI_Group member_group = MPI_GROUP_NULL;
   MPI_Group node_group = MPI_GROUP_NULL;
@@ -94,13 +103,13 @@ std::vector<int> node_ranks_of(MPI_Comm members, MPI_Comm node, int count) {
   MPI_Group_translate_ranks(member_group, count, indices.data(), node_group, node_ranks.data());
   MPI_Group_free(&member_group);
   MPI_Group_free(&node_group);
-  if (std::ranges::find(node_ranks, MPI_UNDEFINED) != node_ranks.end()) return {};
+  std::ranges::replace(node_ranks, MPI_UNDEFINED, -1);
   return node_ranks;
 }
 
 std::unique_ptr<Communicator> make_group_communicator(const World& world, const ProcessGrid& grid,
                                                       GroupKind kind, const CommOptions& options,
-                                                      const NodeDoorbells& doorbells) {
+                                                      const NodeSeats& seats) {
   const Group group = grid.group(kind, world.rank());
   const int id = grid.group_id(kind, world.rank());
   const int index = group.index_of(world.rank());
@@ -109,10 +118,10 @@ std::unique_ptr<Communicator> make_group_communicator(const World& world, const 
   MPI_Comm members = MPI_COMM_NULL;
   MPI_Comm_split(world.comm(), id < 0 ? MPI_UNDEFINED : id, std::max(index, 0), &members);
   if (id < 0) return std::make_unique<SelfCommunicator>(group, options);
-  std::vector<int> node_ranks;
+  std::vector<int> node_ranks(static_cast<std::size_t>(group.count), -1);
   if (options.shared_memory) node_ranks = node_ranks_of(members, world.node_comm(), group.count);
   auto made = std::make_unique<GroupCommunicator>(members, group, index, std::move(node_ranks),
-                                                  options, world.crowded(), doorbells);
+                                                  options, world.crowded(), seats);
   MPI_Comm_free(&members);
   return made;
 }
@@ -121,18 +130,18 @@ std::unique_ptr<Communicator> make_group_communicator(const World& world, const 
 
 Communicators::Communicators(const World& world, const ProcessGrid& grid,
                              const CommOptions& options)
-    : doorbells_(std::make_unique<NodeDoorbells>(world)), crowded_(world.crowded()) {
+    : seats_(std::make_unique<NodeSeats>(world)), crowded_(world.crowded()), look_(options.look) {
   check(grid.size() == world.size(), Exit::kUsage,
         "expected {} ranks for the grid {}, found {}: start with mpirun -n {}", grid.size(),
         grid.text(), world.size(), grid.size());
   for (int kind = 0; kind < kGroupKinds; ++kind)
     all_[static_cast<std::size_t>(kind)] =
-        make_group_communicator(world, grid, static_cast<GroupKind>(kind), options, *doorbells_);
+        make_group_communicator(world, grid, static_cast<GroupKind>(kind), options, *seats_);
 }
 
 Communicators::~Communicators() = default;
 
-Doorbell& Communicators::doorbell() const { return doorbells_->own(); }
+Doorbell& Communicators::doorbell() const { return seats_->own_doorbell(); }
 
 void Communicators::attach(const SharedArena* arena) {
   for (auto& communicator : all_) communicator->attach(arena);

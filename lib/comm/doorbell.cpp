@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <ctime>
 
@@ -18,14 +19,14 @@ long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
 
 }  // namespace
 
-void Doorbell::sleep(std::uint32_t seen, Whom whom, std::chrono::microseconds most) {
+bool Doorbell::sleep(std::uint32_t seen, Whom whom, std::chrono::microseconds most) {
   // This form of waiting takes a point in time, on the monotonic clock.
   timespec until{};
   clock_gettime(CLOCK_MONOTONIC, &until);
   const std::int64_t nanoseconds = until.tv_nsec + most.count() * 1000;
   until.tv_sec += nanoseconds / 1'000'000'000;
   until.tv_nsec = nanoseconds % 1'000'000'000;
-  futex(rings_, FUTEX_WAIT_BITSET, seen, &until, whom);
+  return futex(rings_, FUTEX_WAIT_BITSET, seen, &until, whom) == 0 || errno != ETIMEDOUT;
 }
 
 void Doorbell::wake(Whom whom) {

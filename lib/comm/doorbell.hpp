@@ -21,9 +21,8 @@ class alignas(64) Doorbell {
  public:
   /// Whom a ring wakes: the thread that moves a rank's communication, another that stands by, both.
   enum Whom : std::uint32_t { kMover = 1, kStandby = 2, kAll = 3 };
-  /// How long to sleep where nobody rings, and at most where somebody does (deadlines pass).
+  /// How long to sleep where nobody rings.
   static constexpr std::chrono::microseconds kPoll{50};
-  static constexpr std::chrono::microseconds kLook{20000};
 
   void ring(Whom whom = kMover) {
     // Orders the news before the look at the sleepers, as approach() does the other way round.
@@ -36,9 +35,9 @@ class alignas(64) Doorbell {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     return rings_.load(std::memory_order_acquire);
   }
-  /// Sleeps unless a ring came since approach(); wakes by itself after `most`, and now and then for
-  /// no reason.
-  void sleep(std::uint32_t seen, Whom whom, std::chrono::microseconds most);
+  /// Sleeps unless a ring came since approach(). May return for no reason; false when `most` has
+  /// passed without a ring.
+  bool sleep(std::uint32_t seen, Whom whom, std::chrono::microseconds most);
   void leave() { sleepers_.fetch_sub(1, std::memory_order_relaxed); }
 
  private:

@@ -16,6 +16,8 @@ namespace trireme::comm {
 
 using Clock = std::chrono::steady_clock;
 
+struct Post;
+
 /// Steps of an operation on the message path.
 enum class MessageStage : std::uint8_t {
   wait_for_area,  ///< for staging memory, in order of tickets
@@ -54,7 +56,6 @@ struct OperationState {
   bool done = false;       ///< and the caller may know
   Clock::time_point started;
   Clock::time_point moved_at;
-  unsigned polls = 0;
   Clock::time_point looked;  ///< when the deadline was last thought of
   double waited = 0;         ///< seconds up to then that this process could have used
   std::int64_t moved_bytes = 0;
@@ -64,6 +65,13 @@ struct OperationState {
   bool published = false;
   int owner = 0;           ///< whose region this member claims chunks of
   bool exhausted = false;  ///< no chunk is left to claim
+
+  // Path of pairs.
+  Post* post = nullptr;          ///< of a send; of a receive once it is found
+  bool as_message = false;       ///< the bytes travel on the message path
+  bool message_done = false;     ///< and are there, as far as the sender knows
+  std::int64_t copied = 0;       ///< bytes
+  std::uint64_t posts_seen = 0;  ///< of the sender's, among which is none for this receive
 
   // Message path.
   MessageStage stage = MessageStage::wait_for_area;

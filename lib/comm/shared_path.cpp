@@ -17,12 +17,12 @@ constexpr std::size_t kPending = static_cast<std::size_t>(Communicator::kMaxInFl
 }  // namespace
 
 SharedPath::SharedPath(MPI_Comm members, std::vector<int> node_ranks, const Group& group, int index,
-                       const CommFaults& faults, const NodeDoorbells& doorbells)
+                       const CommFaults& faults, const NodeSeats& seats)
     : group_(group),
       index_(index),
       reversed_(faults.reversed_sums),
       node_ranks_(std::move(node_ranks)),
-      doorbells_(doorbells) {
+      seats_(seats) {
   const auto n = static_cast<std::size_t>(group.count);
   const std::size_t slots_bytes = sizeof(Slot) * kSlots;
   const std::size_t arrivals_bytes = sizeof(Arrival) * kSlots * n;
@@ -160,7 +160,7 @@ void SharedPath::leave(const OperationState& op) {
 
 void SharedPath::ring_others() const {
   for (int m = 0; m < group_.count; ++m)
-    if (m != index_) doorbells_.of(node_ranks_[static_cast<std::size_t>(m)]).ring();
+    if (m != index_) seats_.doorbell(node_ranks_[static_cast<std::size_t>(m)]).ring();
 }
 
 bool SharedPath::advance(OperationState& op) {

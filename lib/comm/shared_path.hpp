@@ -20,7 +20,7 @@
 
 #include "lib/comm/arena.hpp"
 #include "lib/comm/communicator.hpp"
-#include "lib/comm/node_doorbells.hpp"
+#include "lib/comm/node_seats.hpp"
 #include "lib/comm/operation_state.hpp"
 
 #include <mpi.h>
@@ -38,7 +38,7 @@ class SharedPath {
   /// Collective over `members`, which all must be on one node; `node_ranks` are their positions in
   /// the node, by group index.
   SharedPath(MPI_Comm members, std::vector<int> node_ranks, const Group& group, int index,
-             const CommFaults& faults, const NodeDoorbells& doorbells);
+             const CommFaults& faults, const NodeSeats& seats);
   ~SharedPath();
   SharedPath(const SharedPath&) = delete;
   SharedPath& operator=(const SharedPath&) = delete;
@@ -128,7 +128,7 @@ class SharedPath {
   int index_;
   bool reversed_;
   std::vector<int> node_ranks_;
-  const NodeDoorbells& doorbells_;
+  const NodeSeats& seats_;
   const SharedArena* arena_ = nullptr;
 
   MPI_Win window_ = MPI_WIN_NULL;

@@ -64,7 +64,8 @@ CommLane::CommLane(const models::Model& model, const program::Compiled& compiled
       delay_seconds_(delay_seconds),
       before_world_(std::move(before_world)),
       doorbell_(communicators.doorbell()),
-      crowded_(communicators.crowded()) {
+      crowded_(communicators.crowded()),
+      look_(communicators.look()) {
   for (std::size_t i = 0; i < list_.size(); ++i)
     if (list_[i].lane == program::Lane::comm)
       operations_.push_back(
@@ -238,7 +239,7 @@ void CommLane::rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopw
     const bool polls = awaits() == comm::Awaits::poll;
     lock.unlock();
     doorbell_.sleep(seen, waits.empty() ? comm::Doorbell::kAll : comm::Doorbell::kMover,
-                    polls ? comm::Doorbell::kPoll : comm::Doorbell::kLook);
+                    polls ? comm::Doorbell::kPoll : look_);
     lock.lock();
   }
   doorbell_.leave();
@@ -249,8 +250,7 @@ void CommLane::rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopw
 /// The lane's own thread sleeps while the compute lane moves everything.
 void CommLane::stand_by() {
   const std::uint32_t seen = doorbell_.approach();
-  if (helped_ && !completion_.abandoned())
-    doorbell_.sleep(seen, comm::Doorbell::kStandby, comm::Doorbell::kLook);
+  if (helped_ && !completion_.abandoned()) doorbell_.sleep(seen, comm::Doorbell::kStandby, look_);
   doorbell_.leave();
 }
 

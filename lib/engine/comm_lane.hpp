@@ -87,6 +87,7 @@ class CommLane {
   std::function<void()> before_world_;
   comm::Doorbell& doorbell_;
   bool crowded_;
+  std::chrono::microseconds look_;
   std::vector<Operation> operations_;
 
   std::atomic<bool> helped_{false};  // the compute lane moves everything

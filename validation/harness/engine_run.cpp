@@ -106,6 +106,7 @@ std::int32_t MadeTokens::document(std::int64_t position) const {
 comm::CommOptions patient_comm() {
   comm::CommOptions options;
   options.deadline_seconds = 30;
+  options.look = std::chrono::seconds(10);  // whoever is not rung is seen to be slow
   return options;
 }
 
