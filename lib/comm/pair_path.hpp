@@ -47,7 +47,6 @@ class PairPath {
   Group group_;
   std::vector<int> node_ranks_;
   bool youngest_;
-  const NodeOutboxes& outboxes_;
   const NodeSeats& seats_;
   MessagePath& messages_;
   const SharedArena* arena_ = nullptr;

@@ -243,7 +243,7 @@ void CommLane::rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopw
     lock.lock();
   }
   doorbell_.leave();
-  completion_.want(kLane, -1);
+  // What the lane wants stays: the other thread may sleep for it.
   if (!waits.empty()) completion_.want(kHelper, -1);
 }
 
@@ -258,6 +258,7 @@ void CommLane::begin() {
   next_ = 0;
   in_flight_.clear();
   helped_ = false;
+  completion_.want(kLane, -1);
 }
 
 void CommLane::run(const Stopwatch& watch) {
