@@ -1,6 +1,7 @@
 #pragma once
 // `log.jsonl` of a run folder: appended line by line, read back whole.
 
+#include "io/metrics/append_file.hpp"
 #include "io/metrics/log_records.hpp"
 
 #include <filesystem>
@@ -43,28 +44,20 @@ class LogFile {
   static LogFile open(const std::filesystem::path& run_dir,
                       std::optional<std::int64_t> resume_step = std::nullopt);
 
-  LogFile(LogFile&& other) noexcept;
-  LogFile& operator=(LogFile&& other) noexcept;
-  LogFile(const LogFile&) = delete;
-  LogFile& operator=(const LogFile&) = delete;
-  ~LogFile();
-
   /// Appends one line; a step allocates nothing. When the disk is full the file is cut back to
   /// whole lines and Error(kFile) is thrown.
   void write(const StepRecord& record);
   void write(const LogRecord& record);
 
   /// Returns when all lines are on the disk.
-  void sync();
+  void sync() { file_.sync(); }
 
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return file_.path(); }
 
  private:
-  LogFile(std::filesystem::path path, int descriptor) : path_(std::move(path)), fd_(descriptor) {}
-  void append(std::string_view line);
+  explicit LogFile(AppendFile file) : file_(std::move(file)) {}
 
-  std::filesystem::path path_;
-  int fd_ = -1;
+  AppendFile file_;
 };
 
 }  // namespace trireme::io

@@ -209,6 +209,11 @@ ReportConfig build_report(const Draft& d) {
   return r;
 }
 
+MonitorConfig build_monitor(const Draft& d, const std::string& section) {
+  return {d.boolean(section + ".enabled"), d.text(section + ".output_path"),
+          d.text(section + ".job_name")};
+}
+
 }  // namespace
 
 Deck build_deck(const Draft& draft, const std::filesystem::path& path) {
@@ -227,6 +232,8 @@ Deck build_deck(const Draft& draft, const std::filesystem::path& path) {
   deck.checkpoint = build_checkpoint(draft);
   deck.run = build_run(draft);
   deck.report = build_report(draft);
+  deck.tensorboard = build_monitor(draft, "tensorboard");
+  deck.csv_monitor = build_monitor(draft, "csv_monitor");
   deck.warnings = draft.warnings;
   deck.resolved_json = resolved_json(draft);
   deck.fingerprint = fingerprint(draft);

@@ -246,6 +246,13 @@ struct ReportConfig {
   std::optional<Band> expected_validation_loss;  ///< report.expect.validation_loss
 };
 
+/// DeepSpeed's sections tensorboard and csv_monitor.
+struct MonitorConfig {
+  bool enabled = false;
+  std::filesystem::path output_path;  ///< absolute; empty = a folder of its own in the run folder
+  std::string job_name = "DeepSpeedJobName";  ///< sub-folder
+};
+
 /// What the deck asked for and did not get, or has no influence; stands in the report.
 struct Warning {
   std::string key;  ///< dotted path
@@ -267,6 +274,8 @@ struct Deck {
   CheckpointConfig checkpoint;
   RunConfig run;
   ReportConfig report;
+  MonitorConfig tensorboard;
+  MonitorConfig csv_monitor;
   std::vector<Warning> warnings;
 
   std::string resolved_json;  ///< all keys with their values; loads to the same resolved deck

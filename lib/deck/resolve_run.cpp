@@ -211,7 +211,22 @@ void resolve_run(Draft& draft) {
   check_schedule(draft);
 }
 
+/// Monitors write nothing unless they are enabled; "" as a path means the run folder.
+void resolve_monitors(Draft& draft, const std::filesystem::path& folder) {
+  for (const std::string section : {"tensorboard", "csv_monitor"}) {
+    const std::string switch_key = section + ".enabled";
+    const std::string path = section + ".output_path";
+    if (const std::string* text = draft.at(path).text(); text && !text->empty())
+      make_absolute(draft, path, folder);
+    if (draft.mistakes.in(switch_key) || draft.boolean(switch_key)) continue;
+    for (const std::string& key : {path, section + ".job_name"})
+      if (draft.given(key) && !draft.given(switch_key))
+        draft.warn(key, fmt::format("{} has no influence: {} is false", key, switch_key));
+  }
+}
+
 void resolve_data(Draft& draft, const std::filesystem::path& folder) {
+  resolve_monitors(draft, folder);
   for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path"})
     make_absolute(draft, key, folder);
   for (const char* key : {"zero_optimization.offload_optimizer.nvme_path",

@@ -5,19 +5,21 @@ namespace trireme::deck {
 
 Section monitor_section() {
   const std::string_view log = "log.jsonl has every step";
+  const std::string_view place = "folder; \"\": in the run folder (DeepSpeed: in the home folder)";
   const std::string_view report = "the report shows it always";
   return {
       "Monitors and profilers",
-      "log.jsonl and the report hold what these write; DeepSpeed's own writers are not done yet.",
+      "log.jsonl and the report hold more than these write. Events stand over the samples trained "
+      "on.",
       {
-          not_yet("tensorboard.enabled", boolean(), "false", "false; log.jsonl has every step",
-                  "TensorBoard events"),
-          idle("tensorboard.output_path", text(), "\"\"", log, "folder"),
-          idle("tensorboard.job_name", text(), "\"DeepSpeedJobName\"", log, "sub-folder"),
-          not_yet("csv_monitor.enabled", boolean(), "false", "false; log.jsonl has every step",
-                  "CSV files"),
-          idle("csv_monitor.output_path", text(), "\"\"", log, "folder"),
-          idle("csv_monitor.job_name", text(), "\"DeepSpeedJobName\"", log, "sub-folder"),
+          works("tensorboard.enabled", boolean().or_auto(), "false", "",
+                "write TensorBoard event files"),
+          works("tensorboard.output_path", text().or_auto(), "\"\"", "path", place),
+          works("tensorboard.job_name", text().or_auto(), "\"DeepSpeedJobName\"", "", "sub-folder"),
+          works("csv_monitor.enabled", boolean().or_auto(), "false", "",
+                "write a CSV file a number"),
+          works("csv_monitor.output_path", text().or_auto(), "\"\"", "path", place),
+          works("csv_monitor.job_name", text().or_auto(), "\"DeepSpeedJobName\"", "", "sub-folder"),
           not_yet("wandb.enabled", boolean(), "false", "false; log.jsonl has every step",
                   "Weights & Biases"),
           idle("wandb.group", text().or_null(), "null", log, "group of runs"),

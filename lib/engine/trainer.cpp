@@ -119,6 +119,7 @@ void Trainer::start() {
   const bool continues = options_.resume.asked;
   log_.emplace(io::LogFile::open(folder_path_, continues ? std::optional(step_) : std::nullopt));
   log_->write(part_of_run(step_, world_.size(), world_.nodes()));
+  monitors_.emplace(deck_, folder_path_, continues ? std::optional(step_) : std::nullopt);
   folder_->write_deck(deck_);
   if (continues && !resumes) warn("--resume found no checkpoint: starting afresh");
   if (const std::string why = store_.why_buffered(); !why.empty())
@@ -251,7 +252,7 @@ void Trainer::record(const StepResult& result) {
   line.seconds = training_.seconds();
   line.tokens_per_second = static_cast<double>(setup_.tokens_per_step()) / line.seconds;
   line.mfu = setup_.flops_per_token() * line.tokens_per_second / peak_.flops;
-  log_->write(line);
+  log(line);
   progress_.step(line, deck_.run.wall_clock_breakdown ? text_of(meter_.totals()) : "");
 }
 
@@ -293,9 +294,9 @@ void Trainer::evaluate() {
   check(std::isfinite(loss), Exit::kNumbers, "step {}: the validation loss is {}", step_,
         loss / tokens);
   if (!leads()) return;
-  const double seconds = seconds_since(begin);
-  log_->write(io::EvaluationEvent{
-      step_, tokens_, loss / tokens, static_cast<std::int64_t>(tokens), seconds, {}});
+  const io::EvaluationEvent line{
+      step_, tokens_, loss / tokens, static_cast<std::int64_t>(tokens), seconds_since(begin), {}};
+  log(line);
   progress_.say(fmt::format("step {}  validation loss {:.4f} over {:.0f} tokens", step_,
                             loss / tokens, tokens));
 }
@@ -389,6 +390,7 @@ Outcome Trainer::finish() {
     fs::remove(folder_path_ / kStopName, none);
     log_->write(io::StopEvent{step_, outcome_.reason, static_cast<int>(outcome_.code), {}});
     log_->sync();
+    monitors_->sync();
     write_exit(folder_path_, static_cast<int>(outcome_.code), outcome_.reason, step_);
   }
   return outcome_;

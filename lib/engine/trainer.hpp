@@ -7,6 +7,7 @@
 #include "lib/checkpoint/checkpoint.hpp"
 #include "lib/engine/batches.hpp"
 #include "lib/engine/executor.hpp"
+#include "lib/engine/monitors.hpp"
 #include "lib/engine/peak.hpp"
 #include "lib/engine/progress.hpp"
 #include "lib/engine/regions.hpp"
@@ -89,6 +90,10 @@ class Trainer {
   double step_limit() const;
   optim::StepDecision decide(double loss_sum, double sum_of_squares);
   void record(const StepResult& result);
+  void log(const auto& line) {
+    log_->write(line);
+    monitors_->write(line);
+  }
   [[noreturn]] void explain_nonfinite(const StepInput& input, double loss);
   void evaluate();
   void save();
@@ -106,6 +111,7 @@ class Trainer {
   std::filesystem::path folder_path_;
   std::unique_ptr<RunFolder> folder_;  // rank 0
   std::optional<io::LogFile> log_;     // rank 0
+  std::optional<Monitors> monitors_;   // rank 0
   StopWatch stop_;
   Place place_;
   PeakFlops peak_;
