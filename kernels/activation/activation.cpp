@@ -3,10 +3,8 @@
 #include "kernels/activation/activation_loops.hpp"
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/wide_loops.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 #include "kernels/elementwise/row_access.hpp"
-
-#include <algorithm>
-#include <cmath>
 
 namespace trireme::kernels {
 namespace {
@@ -15,14 +13,18 @@ ActivationLoops loops_of(Activation kind) {
   return wide_loops() ? activation_loops_avx512(kind) : activation_loops_avx2(kind);
 }
 
+void expect_bias(const TensorView& bias, std::int64_t width) {
+  if (!bias) return;
+  expect_floating(bias, "an activation's bias");
+  check(bias.elements() == width, Exit::kUnexpected,
+        "a bias of {} elements does not fit {} columns", bias.elements(), width);
+}
+
 SwigluLoops swiglu_loops() { return wide_loops() ? swiglu_loops_avx512() : swiglu_loops_avx2(); }
 
 /// The bias in fp32, in memory of `frame` where it is 16 bits wide; null without one.
 const float* bias_of(const TensorView& bias, std::int64_t width, ScratchFrame& frame) {
   if (!bias) return nullptr;
-  expect_floating(bias, "an activation's bias");
-  check(bias.elements() == width, Exit::kUnexpected,
-        "a bias of {} elements does not fit {} columns", bias.elements(), width);
   return read_row(bias, 0, 0, width, frame.take<float>(width));
 }
 
@@ -42,6 +44,9 @@ void activation_forward(Activation kind, const TensorView& x, const TensorView& 
                         const TensorView& y) {
   expect_floating(x, "an activation's input");
   expect_like(y, x, "an activation's output");
+  expect_bias(bias, x.width());
+  if (on_device("activation_forward", {&x, &bias, &y}))
+    return device_kernels().activation_forward(kind, x, bias, y);
   ScratchFrame frame;
   const float* b = bias_of(bias, x.width(), frame);
   const ActivationLoops loops = loops_of(kind);
@@ -58,6 +63,9 @@ void activation_backward(Activation kind, const TensorView& x, const TensorView&
   expect_floating(x, "an activation's input");
   expect_like(dy, x, "the gradient of an activation's output");
   expect_like(dx, x, "the gradient of an activation's input");
+  expect_bias(bias, x.width());
+  if (on_device("activation_backward", {&x, &bias, &dy, &dx}))
+    return device_kernels().activation_backward(kind, x, bias, dy, dx);
   ScratchFrame frame;
   const float* b = bias_of(bias, x.width(), frame);
   const ActivationLoops loops = loops_of(kind);
@@ -76,6 +84,7 @@ void swiglu_forward(const TensorView& x, const TensorView& y) {
   const std::int64_t width = y.width();
   check(x.rows() == y.rows() && x.width() == 2 * width, Exit::kUnexpected,
         "SwiGLU takes [tokens, 2 f] to [tokens, f], not {} to {}", x.shape.text(), y.shape.text());
+  if (on_device("swiglu_forward", {&x, &y})) return device_kernels().swiglu_forward(x, y);
   const SwigluLoops loops = swiglu_loops();
   for_pieces("swiglu", y.rows(), width, [&](const auto& p, auto& buffers) {
     const float* gate = read_row(x, p.row, p.column, p.count, buffers[0]);
@@ -95,6 +104,8 @@ void swiglu_backward(const TensorView& x, const TensorView& dy, const TensorView
   const std::int64_t width = dy.width();
   check(x.rows() == dy.rows() && x.width() == 2 * width, Exit::kUnexpected,
         "SwiGLU takes [tokens, 2 f] to [tokens, f], not {} to {}", x.shape.text(), dy.shape.text());
+  if (on_device("swiglu_backward", {&x, &dy, &dx, &y}))
+    return device_kernels().swiglu_backward(x, dy, dx, y);
   const SwigluLoops loops = swiglu_loops();
   for_pieces("swiglu_backward", dy.rows(), width, [&](const auto& p, auto& buffers) {
     const float* gate = read_row(x, p.row, p.column, p.count, buffers[0]);

@@ -2,55 +2,10 @@
 // here has internal linkage.
 
 #include "kernels/activation/activation_loops.hpp"
-#include "kernels/base/vector_math.hpp"
-
-#include <algorithm>
-#include <cmath>
+#include "kernels/activation/functions.hpp"
 
 namespace trireme::kernels {
 namespace {
-
-/// x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). Beyond |x| = 12 the sigmoid
-/// is 0 or 1 in fp32; holding x there keeps the slope free of 0 * infinity.
-struct GeluTanh {
-  static constexpr float kTwoRoot = 1.5957691216f;  // 2 sqrt(2/pi)
-  static constexpr float kCubic = 0.044715f;
-
-  static float held(float x) { return std::min(std::max(x, -12.0f), 12.0f); }
-  static float gate(float h) {
-    return vector_sigmoid(kTwoRoot * h * std::fma(kCubic * h, h, 1.0f));
-  }
-  static float value(float x) { return x * gate(held(x)); }
-  static float slope(float x) {
-    const float h = held(x);
-    const float s = gate(h);
-    const float inner = kTwoRoot * std::fma(3 * kCubic * h, h, 1.0f);
-    return std::fma(h * s * (1.0f - s), inner, s);
-  }
-};
-
-struct GeluErf {
-  static float value(float x) { return x * vector_normal_cdf(x).phi; }
-  static float slope(float x) {
-    constexpr float kDensity = 0.3989422804f;  // 1 / sqrt(2 pi)
-    const NormalCdf cdf = vector_normal_cdf(x);
-    const float held = std::min(std::max(x, -14.0f), 14.0f);  // the density is 0 beyond
-    return std::fma(held * kDensity, cdf.exponent, cdf.phi);
-  }
-};
-
-struct Relu {
-  static float value(float x) { return x < 0 ? 0.0f : x; }  // NaN stays NaN
-  static float slope(float x) { return x > 0 ? 1.0f : 0.0f; }
-};
-
-struct Silu {
-  static float value(float x) { return x * vector_sigmoid(x); }
-  static float slope(float x) {
-    const float s = vector_sigmoid(x);
-    return std::fma(std::min(std::max(x, -100.0f), 100.0f), s * (1.0f - s), s);
-  }
-};
 
 template <class F>
 void forward(const float* x, const float* bias, float* y, std::int64_t count) {

@@ -46,7 +46,7 @@ Call::Call(const AttentionShape& sizes, const TensorView& queries, const TensorV
   if (options.document_start) {
     expect_shape(options.document_start, {shape.tokens()}, "document_start");
     document_start = options.document_start.as<const std::int32_t>();
-    check_document_start(*this);
+    if (options.document_start.space == MemorySpace::host) check_document_start(*this);
   }
 }
 

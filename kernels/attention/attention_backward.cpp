@@ -3,6 +3,7 @@
 #include "kernels/attention/attention_tile.hpp"
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 
 #include <cmath>
 
@@ -290,6 +291,9 @@ void attention_backward(const AttentionShape& shape, const TensorView& dq, const
   call.expect_like_queries(out, "out");
   call.expect_like_keys(dk, "dk");
   call.expect_like_keys(dv, "dv");
+  if (on_device("attention_backward",
+                {&dq, &dk, &dv, &dout, &q, &k, &v, &out, &lse, &options.document_start}))
+    return device_kernels().attention_backward(shape, dq, dk, dv, dout, q, k, v, out, lse, options);
   const attention::Gradients gradients{dq, dk, dv, dout, out};
   attention::with_types(
       q.dtype, [&]<class T, class C>(T, C) { attention::run_backward<T, C>(call, gradients); });

@@ -3,6 +3,7 @@
 #include "kernels/attention/attention_tile.hpp"
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 
 #include <cmath>
 #include <limits>
@@ -161,6 +162,8 @@ void attention_forward(const AttentionShape& shape, const TensorView& out, const
                        const AttentionOptions& options) {
   const attention::Call call(shape, q, k, v, lse, options);
   call.expect_like_queries(out, "out");
+  if (on_device("attention_forward", {&out, &lse, &q, &k, &v, &options.document_start}))
+    return device_kernels().attention_forward(shape, out, lse, q, k, v, options);
   // Whole kv heads where they keep all threads busy: keys and values are packed once a piece.
   const std::int64_t heads = shape.batch * shape.kv_heads;
   const std::int64_t blocks = divide_up(shape.seq, attention::kQueryRows);

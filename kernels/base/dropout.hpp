@@ -18,9 +18,9 @@ struct DropoutKey {
   float probability = 0;          ///< of dropping; 0 = no dropout
   std::int64_t first_sample = 0;  ///< global index, within the step, of the micro-batch's sample 0
 
-  bool active() const { return probability > 0; }
+  constexpr bool active() const { return probability > 0; }
   /// Factor on kept values.
-  float scale() const { return 1.0f / (1.0f - probability); }
+  constexpr float scale() const { return 1.0f / (1.0f - probability); }
 };
 
 /// The mask of one sample. Element indices count in the sample's *whole* tensor, [seq, width] for
@@ -28,7 +28,7 @@ struct DropoutKey {
 class DropoutStream {
  public:
   /// `sample` counts within the micro-batch.
-  DropoutStream(const DropoutKey& key, std::int64_t sample)
+  constexpr DropoutStream(const DropoutKey& key, std::int64_t sample)
       : philox_(key.seed),
         low_(static_cast<std::uint32_t>(key.step)),
         high_(static_cast<std::uint32_t>(key.first_sample + sample)),
@@ -36,17 +36,23 @@ class DropoutStream {
         threshold_(static_cast<std::uint32_t>(key.probability * 0x1p24f)) {}
 
   /// Whether element `index` stays.
-  bool keep(std::int64_t index) const {
-    return keeps(philox_(counter_of(index / 4))[static_cast<std::size_t>(index % 4)]);
+  constexpr bool keep(std::int64_t index) const {
+    return keeps(words(index / 4)[static_cast<std::size_t>(index % 4)]);
   }
 
   /// factors[i] = scale where element begin + i stays, else 0, for i in [0, count).
   void factors(std::int64_t begin, std::int64_t count, float scale, float* out) const;
 
+  /// For loops that draw a group of four elements at a time: element 4 group + i stays where
+  /// keeps(words(group)[i]).
+  constexpr std::array<std::uint32_t, 4> words(std::int64_t group) const {
+    return philox_(counter_of(group));
+  }
+  constexpr bool keeps(std::uint32_t word) const { return (word >> 8) >= threshold_; }
+
  private:
-  bool keeps(std::uint32_t word) const { return (word >> 8) >= threshold_; }
   /// Counter: 40 bits of element group, 24 of place, 32 of sample, 32 of step.
-  std::array<std::uint32_t, 4> counter_of(std::int64_t group) const {
+  constexpr std::array<std::uint32_t, 4> counter_of(std::int64_t group) const {
     const auto g = static_cast<std::uint64_t>(group);
     return {static_cast<std::uint32_t>(g), static_cast<std::uint32_t>(g >> 32) | (place_ << 8),
             high_, low_};

@@ -20,7 +20,7 @@ struct ExpParts {
   float fraction;      ///< e^r
   std::int32_t whole;  ///< n
 };
-[[gnu::always_inline]] inline ExpParts vector_exp_parts(float x) {
+[[gnu::always_inline]] constexpr ExpParts vector_exp_parts(float x) {
   constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
   const float shifted = std::fma(x, 1.44269504f, kRound);
   const float n = shifted - kRound;
@@ -38,7 +38,7 @@ struct ExpParts {
 
 /// e^x, error <= 1 ulp. 0 below -87.33 (where results are subnormal), infinity above 88.72, NaN
 /// stays.
-[[gnu::always_inline]] inline float vector_exp(float x) {
+[[gnu::always_inline]] constexpr float vector_exp(float x) {
   const ExpParts e = vector_exp_parts(std::min(std::max(x, -87.4f), 89.0f));
   // 2^n in two factors: n reaches 128, whose power has no float.
   const std::int32_t half = e.whole >> 1;
@@ -48,14 +48,14 @@ struct ExpParts {
 }
 
 /// The same bits for x <= 88, in two thirds of the instructions; above it nothing is promised.
-[[gnu::always_inline]] inline float vector_exp_falling(float x) {
+[[gnu::always_inline]] constexpr float vector_exp_falling(float x) {
   const ExpParts e = vector_exp_parts(std::max(x, -87.4f));
   const float result = e.fraction * std::bit_cast<float>((e.whole + 127) << 23);
   return x < -87.33654f ? 0.0f : result;
 }
 
 /// 1 / (1 + e^-x), error <= 3 ulp where the result is above 2^-126; 0 below that.
-[[gnu::always_inline]] inline float vector_sigmoid(float x) {
+[[gnu::always_inline]] constexpr float vector_sigmoid(float x) {
   // e^-|x| never overflows; the quotient is e^-|x| / (1 + e^-|x|) on the left.
   const float e = vector_exp_falling(-std::fabs(x));
   return (x < 0 ? e : 1.0f) / (1.0f + e);
@@ -70,7 +70,7 @@ struct NormalCdf {
 
 /// e^(z^2) erfc(z) = t Q(t), t = 1 / (1 + 0.3 z), Q of degree 8: a minimax fit of the relative
 /// error on z in [0, 10] (2e-8), made by Remez's exchange in 40 digits.
-[[gnu::always_inline]] inline NormalCdf vector_normal_cdf(float x) {
+[[gnu::always_inline]] constexpr NormalCdf vector_normal_cdf(float x) {
   const float a = std::min(std::fabs(x), 14.0f);  // Phi(-14) = 0 here
   const float square = a * a;
   const float residue = std::fma(a, a, -square);  // x^2 = square + residue exactly

@@ -2,6 +2,7 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 #include "kernels/elementwise/row_access.hpp"
 #include "kernels/elementwise/row_dropout.hpp"
 
@@ -52,6 +53,7 @@ void copy(const TensorView& source, const TensorView& target) {
     expect_floating(source, "copy's source");
     expect_floating(target, "copy's target");
   }
+  if (on_device("copy", {&source, &target})) return device_kernels().copy(source, target);
   for_pieces("copy", Pieces::of({&source, &target}), [&](const auto& p, float* a, float*) {
     if (same || target.dtype == DType::f32) {
       // Equal dtypes move bytes; f32 targets are converted straight into place.
@@ -72,6 +74,7 @@ void fill(const TensorView& x, float value) {
   // Zero is all bits zero in every dtype.
   const bool zero = std::bit_cast<std::uint32_t>(value) == 0;
   if (!zero) expect_floating(x, "a fill with a value other than 0");
+  if (on_device("fill", {&x})) return device_kernels().fill(x, value);
   for_pieces("fill", Pieces::of({&x}), [&](const auto& p, float* a, float*) {
     if (zero) {
       std::memset(address(x, p.row, p.column), 0,
@@ -86,6 +89,7 @@ void fill(const TensorView& x, float value) {
 
 void scale(const TensorView& x, float factor) {
   expect_floating(x, "scale's tensor");
+  if (on_device("scale", {&x})) return device_kernels().scale(x, factor);
   for_pieces("scale", Pieces::of({&x}), [&](const auto& p, float* a, float*) {
     const float* in = read_row(x, p.row, p.column, p.count, a);
     float* out = row_target(x, p.row, p.column, a);
@@ -99,6 +103,7 @@ void add(const TensorView& a, const TensorView& b, const TensorView& out) {
   expect_floating(a, "a summand");
   expect_like(b, a, "the second summand");
   expect_like(out, a, "the sum");
+  if (on_device("add", {&a, &b, &out})) return device_kernels().add(a, b, out);
   for_pieces("add", Pieces::of({&a, &b, &out}), [&](const auto& p, float* first, float* second) {
     const float* x = read_row(a, p.row, p.column, p.count, first);
     const float* y = read_row(b, p.row, p.column, p.count, second);
@@ -112,6 +117,8 @@ void add(const TensorView& a, const TensorView& b, const TensorView& out) {
 void add_scaled(const TensorView& source, float factor, const TensorView& target) {
   expect_floating(target, "add_scaled's target");
   expect_like(source, target, "add_scaled's source");
+  if (on_device("add_scaled", {&source, &target}))
+    return device_kernels().add_scaled(source, factor, target);
   const Pieces pieces = Pieces::of({&source, &target});
   for_pieces("add_scaled", pieces, [&](const auto& p, float* a, float* b) {
     const float* x = read_row(source, p.row, p.column, p.count, a);
@@ -125,6 +132,7 @@ void add_scaled(const TensorView& source, float factor, const TensorView& target
 
 double sum_of_squares(const TensorView& x) {
   expect_floating(x, "sum_of_squares' tensor");
+  if (on_device("sum_of_squares", {&x})) return device_kernels().sum_of_squares(x);
   return sum_pieces<double>("sum_of_squares", x, [](const float* row, std::int64_t count) {
     return lane_sum<double>(count, [row](std::int64_t i) {
       const double value = row[i];  // 24 bits squared fit 53: the product is exact
@@ -135,6 +143,7 @@ double sum_of_squares(const TensorView& x) {
 
 std::int64_t count_non_finite(const TensorView& x) {
   expect_floating(x, "count_non_finite's tensor");
+  if (on_device("count_non_finite", {&x})) return device_kernels().count_non_finite(x);
   return sum_pieces<std::int64_t>("count_non_finite", x, [](const float* row, std::int64_t count) {
     return std::int64_t{lane_sum<std::int32_t>(count, [row](std::int64_t i) {
       constexpr std::uint32_t kExponent = 0x7f800000u;
@@ -147,6 +156,7 @@ void column_sums(const TensorView& x, const TensorView& out, bool accumulate) {
   expect_floating(x, "column_sums' tensor");
   const std::int64_t width = x.width();
   expect_floats(out, width, "column sums");
+  if (on_device("column_sums", {&x, &out})) return device_kernels().column_sums(x, out, accumulate);
   const RowParts parts(x.rows());
   ScratchFrame frame;
   float* partial = frame.take<float>(parts.count * width);
@@ -179,6 +189,7 @@ void apply_dropout(const TensorView& x, const RowDropout& dropout, const TensorV
     if (y.data != x.data) copy(x, y);
     return;
   }
+  if (on_device("apply_dropout", {&x, &y})) return device_kernels().apply_dropout(x, dropout, y);
   const std::int64_t width = x.width();
   for_rows("dropout", x.rows(), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
     ScratchFrame frame;

@@ -1,6 +1,8 @@
 #include "kernels/elementwise/exact_sum.hpp"
 
 #include "kernels/base/parallel.hpp"
+#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/elementwise/wide_sum.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,10 +12,6 @@
 
 namespace trireme::kernels {
 namespace {
-
-constexpr int kDigitBits = 32;
-constexpr int kLeastExponent = -298;  // (2^-149)^2: every partial sum is a multiple of 2^-298
-constexpr std::uint64_t kDigitMask = (1ull << kDigitBits) - 1;
 
 double limb_unit(int k) { return std::ldexp(1.0, kDigitBits * k + kLeastExponent); }
 
@@ -30,28 +28,10 @@ struct WideSum {
 
 /// At most 2^32 times between carries.
 void WideSum::add(double value) {
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  const int exponent = static_cast<int>(bits >> 52 & 0x7ff);  // value >= 0, or a NaN of any sign
-  if (exponent == 0x7ff) {
-    not_finite += value;
-    return;
-  }
-  if (exponent == 0) return;  // 0: there is nothing between it and 2^-298
-  // value = mantissa 2^(exponent - 1075). Near the least exponent the low bits of the mantissa are
-  // zeros, and shifting them away is exact.
-  std::uint64_t mantissa = (bits & ((1ull << 52) - 1)) | (1ull << 52);
-  int shift = exponent - 1075 - kLeastExponent;
-  if (shift < 0) {
-    mantissa >>= -shift;
-    shift = 0;
-  }
-  const auto at = static_cast<std::size_t>(shift / kDigitBits);
-  const int offset = shift % kDigitBits;
-  const std::uint64_t low = mantissa << offset;
-  const std::uint64_t high = offset == 0 ? 0 : mantissa >> (64 - offset);
-  digits[at] += low & kDigitMask;
-  digits[at + 1] += low >> kDigitBits;
-  digits[at + 2] += high;
+  const WideDigits wide = wide_digits(value);
+  if (!wide.finite) not_finite += value;
+  for (std::size_t k = 0; k < 3; ++k)
+    digits[static_cast<std::size_t>(wide.at) + k] += wide.digit[k];
 }
 
 void WideSum::carry() {
@@ -129,8 +109,14 @@ WideSum wide_sum_of_limbs(std::span<const double> limbs) {
 
 }  // namespace
 
-void add_exact_squares(std::span<const float> x, std::int64_t first, std::span<double> limbs) {
+void add_exact_squares(std::span<const float> x, std::int64_t first, std::span<double> limbs,
+                       MemorySpace space) {
   check(first >= 0, Exit::kUnexpected, "expected a place in a buffer, found {}", first);
+  if (space == MemorySpace::device) {
+    check(limbs.size() == kExactLimbs, Exit::kUnexpected, "expected {} limbs of a sum, found {}",
+          kExactLimbs, limbs.size());
+    return device_kernels().add_exact_squares(x, first, limbs, space);
+  }
   WideSum sum = wide_sum_of_limbs(limbs);
   // Chunks follow blocks; few enough that their sums take little memory.
   constexpr std::int64_t kSmallestChunk = 256 * kNormBlock;

@@ -30,7 +30,6 @@ void expect_floating(const TensorView& view, const char* what) {
   check(view.data != nullptr || view.elements() == 0, Exit::kUnexpected, "{} has no memory", what);
   check(view.dtype == DType::f32 || view.dtype == DType::bf16 || view.dtype == DType::f16,
         Exit::kUnexpected, "expected f32, bf16 or f16 for {}, found {}", what, name_of(view.dtype));
-  check(view.space == MemorySpace::host, Exit::kUnexpected, "{} lies in device memory", what);
 }
 
 void expect_like(const TensorView& view, const TensorView& model, const char* what) {
@@ -47,10 +46,9 @@ void expect_floats(const TensorView& view, std::int64_t elements, const char* wh
 }
 
 void expect_ids(const TensorView& view, std::int64_t elements, const char* what) {
-  check(view.dtype == DType::i32 && view.elements() == elements && is_dense(view) &&
-            view.space == MemorySpace::host,
-        Exit::kUnexpected, "expected {} dense i32 in host memory for {}, found {} {}", elements,
-        what, view.shape.text(), name_of(view.dtype));
+  check(view.dtype == DType::i32 && view.elements() == elements && is_dense(view),
+        Exit::kUnexpected, "expected {} dense i32 for {}, found {} {}", elements, what,
+        view.shape.text(), name_of(view.dtype));
 }
 
 const float* read_row(const TensorView& view, std::int64_t row, std::int64_t column,

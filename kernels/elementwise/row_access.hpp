@@ -10,7 +10,8 @@
 
 namespace trireme::kernels {
 
-/// Throws Exit::kUnexpected unless the view is f32, bf16 or f16 in host memory.
+/// Throws Exit::kUnexpected unless the view is f32, bf16 or f16 (in any memory space: on_device()
+/// finds what does not fit together).
 void expect_floating(const TensorView& view, const char* what);
 /// ... and has as many rows and columns as `model`.
 void expect_like(const TensorView& view, const TensorView& model, const char* what);

@@ -18,7 +18,7 @@ struct RowDropout {
   std::int64_t logical_width = 0;   ///< columns of the whole tensor; 0 = those of the view
   std::int64_t first_column = 0;    ///< of this view within the whole tensor
 
-  bool active() const { return key.active(); }
+  constexpr bool active() const { return key.active(); }
   /// factors[c] = 1 / (1 - p) where element (row, c) stays, else 0, for c in [0, width).
   void factors(std::int64_t row, std::int64_t width, float* out) const {
     const std::int64_t element =

@@ -1,6 +1,7 @@
 #include "kernels/embedding/embedding.hpp"
 
 #include "kernels/base/parallel.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/elementwise/row_access.hpp"
 
@@ -18,6 +19,8 @@ void embedding_forward(const TensorView& ids, const TensorView& table, std::int6
   expect_floating(out, "an embedding's output");
   check(table.width() == width, Exit::kUnexpected, "a table {} does not fit an output {}",
         table.shape.text(), out.shape.text());
+  if (on_device("embedding_forward", {&ids, &table, &out}))
+    return device_kernels().embedding_forward(ids, table, first_row, out);
   const auto* id = static_cast<const std::int32_t*>(ids.data);
   const std::int64_t rows = table.rows();
   for_rows("embedding", tokens, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
@@ -49,6 +52,8 @@ void add_positions(const TensorView& x, const TensorView& positions, const Tenso
   check_dropout(dropout, tokens);
   check(table.width() == width, Exit::kUnexpected, "a table {} does not fit activations {}",
         table.shape.text(), x.shape.text());
+  if (on_device("add_positions", {&x, &positions, &table, &out}))
+    return device_kernels().add_positions(x, positions, table, dropout, out);
   const auto* id = static_cast<const std::int32_t*>(positions.data);
   for (std::int64_t token = 0; token < tokens; ++token)
     check(id[token] >= 0 && id[token] < table.rows(), Exit::kUnexpected,
@@ -80,6 +85,8 @@ void embedding_backward(const TensorView& ids, const TensorView& d_out, std::int
   expect_ids(ids, tokens, "token ids");
   expect_floating(d_out, "the gradient of an embedding");
   expect_floats(d_table, rows * width, "the gradient of a table");
+  if (on_device("embedding_backward", {&ids, &d_out, &d_table}))
+    return device_kernels().embedding_backward(ids, d_out, first_row, d_table, accumulate);
   if (!accumulate) fill(d_table, 0);
   const auto* id = static_cast<const std::int32_t*>(ids.data);
   auto* table = static_cast<float*>(d_table.data);

@@ -2,6 +2,7 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/row_convert.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 #include "kernels/gemm/product.hpp"
 
 #include <algorithm>
@@ -137,6 +138,8 @@ void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
   if (sizes.m == 0 || sizes.n == 0) return;
   check(sizes.k > 0, Exit::kUnexpected, "a product over an empty dim: {} x {}", a.shape.text(),
         b.shape.text());
+  if (on_device("gemm", {&c, &a, &b, &options.bias}))
+    return device_kernels().gemm(c, a, b, options);
   ProductKey key{.m = sizes.m, .n = sizes.n, .k = sizes.k};
   key.lda = a.stride();
   key.ldb = b.stride();

@@ -13,6 +13,7 @@ struct GemmOptions {
   bool transpose_b = false;  ///< b is stored [n, k]: the weight of a linear layer
   float alpha = 1;           ///< factor on the product, not on c or bias
   bool accumulate = false;   ///< c += instead of c =
+  bool tf32 = false;         ///< on a GPU: f32 operands are rounded to tf32 (10 bits of mantissa)
   TensorView bias = {};      ///< optional [n], added to every row; dtype of b, or f32; not with
                              ///< alpha or accumulate
 };
@@ -21,7 +22,8 @@ struct GemmOptions {
 /// Leading dims of a view are rows: [batch, seq, width] is [batch*seq, width]. Rows may be strided
 /// (TensorView::row_stride), so column slices of packed tensors are valid for all three.
 /// dtypes: a and b alike, f32, bf16 or f16; c of the same dtype or f32 (weight gradients are
-/// accumulated in f32). Sums run in fp32. Synchronous, host memory; no operand may overlap c. A
+/// accumulated in f32). Sums run in fp32. Synchronous in host memory; in device memory in the
+/// current stream, by cuBLASLt. No operand may overlap c. A
 /// wrong shape or dtype is a bug and throws Exit::kUnexpected. Same build, instruction set, threads
 /// and shape: same bits.
 void gemm(const TensorView& c, const TensorView& a, const TensorView& b,

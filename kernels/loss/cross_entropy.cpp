@@ -2,8 +2,10 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/wide_loops.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 #include "kernels/elementwise/row_access.hpp"
 #include "kernels/loss/cross_entropy_loops.hpp"
+#include "kernels/loss/targets.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -59,12 +61,21 @@ struct Sums {
 
 }  // namespace
 
+void expect_targets(std::int64_t outside, std::int64_t vocabulary) {
+  check(outside == 0, Exit::kFile,
+        "{} targets lie outside the vocabulary of {} ids: the token files were made with another "
+        "tokenizer",
+        outside, vocabulary);
+}
+
 void cross_entropy_statistics(const TensorView& logits, const TensorView& targets,
                               const VocabularyShard& shard, const TensorView& statistics) {
   expect_shard(logits, targets, shard);
   const std::int64_t tokens = logits.rows();
   const std::int64_t columns = shard.valid_columns;
   expect_floats(statistics, tokens * 3, "statistics of a cross-entropy");
+  if (on_device("cross_entropy_statistics", {&logits, &targets, &statistics}))
+    return device_kernels().cross_entropy_statistics(logits, targets, shard, statistics);
   const auto* target = static_cast<const std::int32_t*>(targets.data);
   auto* out = static_cast<float*>(statistics.data);
   const CrossEntropyLoops& loops = cross_entropy_loops();
@@ -99,6 +110,9 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
   expect_floats(statistics, ranks * tokens * 3, "statistics of a cross-entropy");
   expect_floats(normalizer, tokens * 2, "the normalizer of a cross-entropy");
   if (loss) expect_floats(loss, tokens, "losses");
+  if (on_device("cross_entropy_combine", {&statistics, &targets, &loss, &normalizer}))
+    return device_kernels().cross_entropy_combine(statistics, targets, vocabulary, loss,
+                                                  normalizer);
   const auto* from = static_cast<const float*>(statistics.data);
   const auto* target = static_cast<const std::int32_t*>(targets.data);
   auto* norm = static_cast<float*>(normalizer.data);
@@ -134,10 +148,7 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
     return sums;
   };
   const Sums sums = sum_chunks<Sums>("cross_entropy_combine", tokens, 256, part);
-  check(sums.outside == 0, Exit::kFile,
-        "{} targets lie outside the vocabulary of {} ids: the token files were made with another "
-        "tokenizer",
-        sums.outside, vocabulary);
+  expect_targets(sums.outside, vocabulary);
   return {sums.loss, sums.tokens};
 }
 
@@ -146,6 +157,8 @@ void cross_entropy_gradient(const TensorView& logits, const TensorView& targets,
                             float scale) {
   expect_shard(logits, targets, shard);
   expect_floats(normalizer, logits.rows() * 2, "the normalizer of a cross-entropy");
+  if (on_device("cross_entropy_gradient", {&logits, &targets, &normalizer}))
+    return device_kernels().cross_entropy_gradient(logits, targets, shard, normalizer, scale);
   const auto* target = static_cast<const std::int32_t*>(targets.data);
   const auto* norm = static_cast<const float*>(normalizer.data);
   const std::int64_t width = logits.width();

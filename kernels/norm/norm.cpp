@@ -2,6 +2,7 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 #include "kernels/elementwise/row_access.hpp"
 
 #include <algorithm>
@@ -23,25 +24,41 @@ struct Plan {
   float* rstd;
 };
 
-/// Checks the arguments and converts gamma and beta into memory of `frame`.
-Plan plan(const Norm& norm, const TensorView& x, const NormStatistics& saved, ScratchFrame& frame) {
+void check_norm(const Norm& norm, const TensorView& x, const NormStatistics& saved) {
   expect_floating(x, "a norm's input");
   expect_floating(norm.gamma, "gamma");
-  const bool centred = norm.kind == NormKind::layer;
   const std::int64_t group = norm.gamma.elements();
   check(group > 0 && x.width() % group == 0, Exit::kUnexpected,
         "gamma of {} elements does not fit a norm over {} columns", group, x.width());
   const std::int64_t groups = x.width() / group;
   expect_floats(saved.rstd, x.rows() * groups, "rstd");
-  Plan p{x.width(), group,        groups,
+  if (norm.kind != NormKind::layer) return;
+  expect_floating(norm.beta, "beta");
+  check(norm.beta.elements() == group, Exit::kUnexpected, "beta has {} elements, gamma {}",
+        norm.beta.elements(), group);
+  expect_floats(saved.mean, x.rows() * groups, "mean");
+}
+
+void check_residual(const Residual& residual, const TensorView& x, const TensorView& out) {
+  expect_floating(x, "a residual stream");
+  expect_like(residual.delta, x, "a residual's addend");
+  expect_like(out, x, "a residual's sum");
+  check_dropout(residual.dropout, x.rows());
+  if (!residual.bias) return;
+  expect_floating(residual.bias, "a residual's bias");
+  check(residual.bias.elements() == x.width(), Exit::kUnexpected,
+        "a bias of {} elements does not fit {} columns", residual.bias.elements(), x.width());
+}
+
+/// Converts gamma and beta into memory of `frame`.
+Plan plan(const Norm& norm, const TensorView& x, const NormStatistics& saved, ScratchFrame& frame) {
+  const bool centred = norm.kind == NormKind::layer;
+  const std::int64_t group = norm.gamma.elements();
+  Plan p{x.width(), group,        x.width() / group,
          centred,   norm.epsilon, nullptr,
          nullptr,   nullptr,      static_cast<float*>(saved.rstd.data)};
   p.gamma = read_row(norm.gamma, 0, 0, group, frame.take<float>(group));
   if (centred) {
-    expect_floating(norm.beta, "beta");
-    check(norm.beta.elements() == group, Exit::kUnexpected, "beta has {} elements, gamma {}",
-          norm.beta.elements(), group);
-    expect_floats(saved.mean, x.rows() * groups, "mean");
     p.beta = read_row(norm.beta, 0, 0, group, frame.take<float>(group));
     p.mean = static_cast<float*>(saved.mean.data);
   }
@@ -121,14 +138,7 @@ class ResidualRows {
   ResidualRows(const Residual& residual, const TensorView& x, const TensorView& out,
                ScratchFrame& frame)
       : residual_(residual), x_(x), out_(out) {
-    expect_floating(x, "a residual stream");
-    expect_like(residual.delta, x, "a residual's addend");
-    expect_like(out, x, "a residual's sum");
-    check_dropout(residual.dropout, x.rows());
     if (!residual.bias) return;
-    expect_floating(residual.bias, "a residual's bias");
-    check(residual.bias.elements() == x.width(), Exit::kUnexpected,
-          "a bias of {} elements does not fit {} columns", residual.bias.elements(), x.width());
     bias_ = read_row(residual.bias, 0, 0, x.width(), frame.take<float>(x.width()));
   }
 
@@ -167,9 +177,12 @@ class ResidualRows {
 
 void norm_forward(const Norm& norm, const TensorView& x, const TensorView& y,
                   const NormStatistics& saved) {
+  check_norm(norm, x, saved);
+  expect_like(y, x, "a norm's output");
+  if (on_device("norm_forward", {&norm.gamma, &norm.beta, &x, &y, &saved.mean, &saved.rstd}))
+    return device_kernels().norm_forward(norm, x, y, saved);
   ScratchFrame frame;
   const Plan p = plan(norm, x, saved, frame);
-  expect_like(y, x, "a norm's output");
   for_rows("norm_forward", x.rows(), row_grain(p.width), [&](std::int64_t begin, std::int64_t end) {
     ScratchFrame own;
     float* buffer = own.take<float>(p.width);
@@ -182,6 +195,9 @@ void norm_forward(const Norm& norm, const TensorView& x, const TensorView& y,
 }
 
 void residual_forward(const Residual& residual, const TensorView& x, const TensorView& out) {
+  check_residual(residual, x, out);
+  if (on_device("residual_forward", {&residual.delta, &residual.bias, &x, &out}))
+    return device_kernels().residual_forward(residual, x, out);
   ScratchFrame frame;
   const ResidualRows rows(residual, x, out, frame);
   const std::int64_t width = x.width();
@@ -196,10 +212,15 @@ void residual_forward(const Residual& residual, const TensorView& x, const Tenso
 void residual_norm_forward(const Norm& norm, const Residual& residual, const TensorView& x,
                            const TensorView& out, const TensorView& y,
                            const NormStatistics& saved) {
+  check_norm(norm, out, saved);
+  check_residual(residual, x, out);
+  expect_like(y, x, "a norm's output");
+  if (on_device("residual_norm_forward", {&norm.gamma, &norm.beta, &residual.delta, &residual.bias,
+                                          &x, &out, &y, &saved.mean, &saved.rstd}))
+    return device_kernels().residual_norm_forward(norm, residual, x, out, y, saved);
   ScratchFrame frame;
   const Plan p = plan(norm, out, saved, frame);
   const ResidualRows rows(residual, x, out, frame);
-  expect_like(y, x, "a norm's output");
   const auto run = [&](std::int64_t begin, std::int64_t end) {
     ScratchFrame own;
     float* sum = own.take<float>(3 * p.width);
@@ -215,13 +236,18 @@ void residual_norm_forward(const Norm& norm, const Residual& residual, const Ten
 void norm_backward(const Norm& norm, const TensorView& x, const TensorView& dy,
                    const NormStatistics& saved, const TensorView& skip, const TensorView& dx,
                    const NormGradients& gradients) {
-  ScratchFrame frame;
-  const Plan p = plan(norm, x, saved, frame);
+  check_norm(norm, x, saved);
   expect_like(dy, x, "the gradient of a norm's output");
   expect_like(dx, x, "the gradient of a norm's input");
   if (skip) expect_like(skip, x, "the gradient past a norm");
-  if (gradients.gamma) expect_floats(gradients.gamma, p.group, "the gradient of gamma");
-  if (gradients.beta) expect_floats(gradients.beta, p.group, "the gradient of beta");
+  const std::int64_t group = norm.gamma.elements();
+  if (gradients.gamma) expect_floats(gradients.gamma, group, "the gradient of gamma");
+  if (gradients.beta) expect_floats(gradients.beta, group, "the gradient of beta");
+  if (on_device("norm_backward", {&norm.gamma, &norm.beta, &x, &dy, &saved.mean, &saved.rstd, &skip,
+                                  &dx, &gradients.gamma, &gradients.beta}))
+    return device_kernels().norm_backward(norm, x, dy, saved, skip, dx, gradients);
+  ScratchFrame frame;
+  const Plan p = plan(norm, x, saved, frame);
   const RowParts parts(x.rows());
   float* partial = frame.take<float>(parts.count * 2 * p.group);
   const auto run = [&](std::int64_t part, std::int64_t begin, std::int64_t end) {

@@ -23,7 +23,8 @@ struct UpdateRange {
   std::span<const float> gradient;  ///< multiplied by gradient_scale when read
   float gradient_scale = 1;         ///< clip factor / loss scale
   double learning_rate = 0;
-  double weight_decay = 0;  ///< 0 for ranges without decay (norms, biases)
+  double weight_decay = 0;                ///< 0 for ranges without decay (norms, biases)
+  MemorySpace space = MemorySpace::host;  ///< of everything, moments included
 };
 
 /// Kingma, Ba, arXiv 1412.6980 alg. 1; decoupled decay: Loshchilov, Hutter, arXiv 1711.05101

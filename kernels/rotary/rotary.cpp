@@ -2,8 +2,10 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/row_convert.hpp"
+#include "kernels/dispatch/dispatch.hpp"
 
 #include <cmath>
+#include <utility>
 
 namespace trireme::kernels {
 namespace {
@@ -44,6 +46,13 @@ RotaryTable::RotaryTable(std::int64_t max_positions, std::int64_t head_dim, doub
   }
 }
 
+void RotaryTable::place_on_device() {
+  auto memory = std::make_shared<DeviceMemory>(bytes());
+  copy_bytes(memory->data(), values_.data(), bytes());
+  current_stream().wait();
+  device_ = std::move(memory);
+}
+
 void rotary(const TensorView& x, const RotaryTable& table, std::int64_t seq, Rotation rotation,
             const TensorView& positions) {
   const std::int64_t head_dim = table.head_dim();
@@ -52,6 +61,11 @@ void rotary(const TensorView& x, const RotaryTable& table, std::int64_t seq, Rot
         "a sequence of {} positions does not fit the rotary table of {}", seq,
         table.max_positions());
   if (positions) expect_shape(positions, {x.rows()}, "positions");
+  if (on_device("rotary", {&x, &positions})) {
+    check(table.device_values() != nullptr, Exit::kUnexpected,
+          "rotary with device memory needs RotaryTable::place_on_device() first");
+    return device_kernels().rotary(x, table, seq, rotation, positions);
+  }
   const std::int32_t* position = positions ? positions.as<const std::int32_t>() : nullptr;
   const float sign = rotation == Rotation::forward ? 1.0f : -1.0f;
   with_storage_type(x.dtype, "x of rotary", [&]<class T>(T) {

@@ -3,9 +3,11 @@
 // is paired with element i + head_dim/2 ("rotate half", as Hugging Face's llama), not with its
 // neighbour as in the paper; the two differ by a fixed permutation of the head's elements.
 
+#include "kernels/base/device.hpp"
 #include "kernels/base/tensor_view.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace trireme::kernels {
@@ -21,12 +23,20 @@ class RotaryTable {
   std::int64_t head_dim() const { return head_dim_; }
   /// Row of head_dim/2 cosines, then head_dim/2 sines.
   const float* row(std::int64_t position) const { return values_.data() + position * head_dim_; }
+  /// Copies the table to the device in use: needed once before rotary() is called with device
+  /// memory. Waits for the copy.
+  void place_on_device();
+  /// Null before place_on_device().
+  const float* device_values() const {
+    return device_ ? static_cast<const float*>(device_->data()) : nullptr;
+  }
   std::int64_t bytes() const { return static_cast<std::int64_t>(values_.size() * sizeof(float)); }
 
  private:
   std::int64_t positions_;
   std::int64_t head_dim_;
   std::vector<float> values_;
+  std::shared_ptr<const DeviceMemory> device_;
 };
 
 enum class Rotation : std::uint8_t {

@@ -46,7 +46,8 @@ TestTensor::TestTensor(Shape shape, DType dtype, std::int64_t stride)
     : shape_(shape),
       dtype_(dtype),
       stride_(stride ? stride : shape[-1]),
-      bytes_(static_cast<std::size_t>(shape.rows() * stride_) * size_of(dtype), kGap) {
+      bytes_(std::vector<std::byte>(
+          static_cast<std::size_t>(shape.rows() * stride_) * size_of(dtype), kGap)) {
   for (std::int64_t r = 0; r < shape.rows(); ++r)
     for (std::int64_t c = 0; c < shape[-1]; ++c) set(r, c, 0);
 }
@@ -72,29 +73,33 @@ TestTensor TestTensor::from(const std::vector<double>& values, Shape shape, DTyp
 }
 
 TensorView TestTensor::view() const {
-  return {const_cast<std::byte*>(bytes_.data()), shape_, dtype_, stride_};
+  return {bytes_.view(), shape_, dtype_, stride_, test_space()};
 }
 
 std::vector<double> TestTensor::values() const {
   std::vector<double> out;
   out.reserve(static_cast<std::size_t>(shape_.elements()));
   const auto size = static_cast<std::int64_t>(size_of(dtype_));
+  const std::byte* const bytes = bytes_.read().data();
   for (std::int64_t r = 0; r < shape_.rows(); ++r)
     for (std::int64_t c = 0; c < shape_[-1]; ++c)
-      out.push_back(read(bytes_.data() + (r * stride_ + c) * size, dtype_));
+      out.push_back(read(bytes + (r * stride_ + c) * size, dtype_));
   return out;
 }
 
 void TestTensor::set(std::int64_t row, std::int64_t column, double value) {
-  write(bytes_.data() + (row * stride_ + column) * static_cast<std::int64_t>(size_of(dtype_)),
-        dtype_, value);
+  std::byte element[8];
+  write(element, dtype_, value);
+  const std::size_t size = size_of(dtype_);
+  bytes_.write(static_cast<std::size_t>(row * stride_ + column) * size, element, size);
 }
 
 bool TestTensor::gaps_intact() const {
   const auto size = static_cast<std::int64_t>(size_of(dtype_));
+  const auto& bytes = bytes_.read();
   for (std::int64_t r = 0; r < shape_.rows(); ++r)
     for (std::int64_t b = (r * stride_ + shape_[-1]) * size; b < (r + 1) * stride_ * size; ++b)
-      if (bytes_[static_cast<std::size_t>(b)] != kGap) return false;
+      if (bytes[static_cast<std::size_t>(b)] != kGap) return false;
   return true;
 }
 

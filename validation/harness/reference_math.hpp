@@ -3,6 +3,7 @@
 // and plain float64 loops that are the reference of the products and of attention.
 
 #include "kernels/base/tensor_view.hpp"
+#include "validation/harness/device_fixture.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -10,8 +11,8 @@
 
 namespace trireme::validation {
 
-/// A tensor of any floating dtype that owns its memory. Bytes outside its rows hold a pattern that
-/// gaps_intact() looks for after a kernel has run.
+/// A tensor of any floating dtype that owns its memory, in the test's space. Bytes outside its rows
+/// hold a pattern that gaps_intact() looks for after a kernel has run.
 class TestTensor {
  public:
   /// Zeros. `stride` as in TensorView; 0 = dense.
@@ -33,7 +34,7 @@ class TestTensor {
   Shape shape_;
   DType dtype_;
   std::int64_t stride_;
-  std::vector<std::byte> bytes_;
+  SpaceBytes bytes_;
 };
 
 /// |got - want| / |want| in Frobenius norms; infinity when sizes differ or got is not finite.

@@ -20,7 +20,7 @@ using validation::rounding;
 using validation::TestTensor;
 using Values = std::vector<double>;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 constexpr Activation kKinds[] = {Activation::gelu_tanh, Activation::gelu_erf, Activation::relu,
                                  Activation::silu};
 
@@ -92,11 +92,13 @@ TEST(Activation, AgreesWithTheReferenceForwardAndBackward) {
 TEST(Activation, ExtremesStayFiniteAndNaNStaysNaN) {
   constexpr float kBig = 1e30f;
   for (const Activation kind : kKinds) {
-    float x[] = {kBig, -kBig, std::numeric_limits<float>::quiet_NaN(), 0.0f};
-    float y[4], dx[4], one[] = {1, 1, 1, 1};
-    const auto in = TensorView::of(x, {1, 4});
-    activation_forward(kind, in, {}, TensorView::of(y, {1, 4}));
-    activation_backward(kind, in, {}, TensorView::of(one, {1, 4}), TensorView::of(dx, {1, 4}));
+    constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+    const auto in = TestTensor::from({kBig, -kBig, kNaN, 0}, {1, 4}, DType::f32);
+    const auto one = TestTensor::from({1, 1, 1, 1}, {1, 4}, DType::f32);
+    const TestTensor out({1, 4}, DType::f32), d_in({1, 4}, DType::f32);
+    activation_forward(kind, in.view(), {}, out.view());
+    activation_backward(kind, in.view(), {}, one.view(), d_in.view());
+    const Values y = out.values(), dx = d_in.values();
     EXPECT_EQ(y[0], kBig);
     EXPECT_EQ(y[1], 0.0f);
     EXPECT_TRUE(std::isnan(y[2]));

@@ -19,13 +19,9 @@ using validation::relative_error;
 using validation::rounding;
 using validation::TestTensor;
 using Values = std::vector<double>;
-using Ids = std::vector<std::int32_t>;
+using Ids = validation::TestIds;
 
-const auto* const kRuntime = validation::with_runtime(4);
-
-TensorView view(const Ids& ids) {
-  return TensorView::of(ids.data(), {static_cast<std::int64_t>(ids.size())});
-}
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 
 struct Case {
   std::int64_t tokens, vocabulary, ranks;
@@ -33,7 +29,7 @@ struct Case {
 constexpr Case kCases[] = {{1, 1, 1}, {7, 50, 1}, {9, 50, 3}, {5, 4999, 2}, {3, 5, 4}};
 
 Ids some_targets(const Case& c) {
-  Ids targets(static_cast<std::size_t>(c.tokens));
+  std::vector<std::int32_t> targets(static_cast<std::size_t>(c.tokens));
   for (std::size_t t = 0; t < targets.size(); ++t)
     targets[t] = t % 4 == 2
                      ? kIgnoredTarget
@@ -83,14 +79,14 @@ Result run(const Case& c, const Values& x, const Ids& targets, DType dtype, doub
                               : 60.0);
     for (std::int64_t t = 0; t < c.tokens; t += block) {
       const std::int64_t n = std::min(block, c.tokens - t);
-      auto* out = statistics.view().as<float>() + (rank * c.tokens + t) * 3;
-      cross_entropy_statistics(logits.back().view().row_slice(t, n),
-                               view(targets).reshaped({c.tokens, 1}).row_slice(t, n), shard,
-                               TensorView::of(out, {n, 3}));
+      cross_entropy_statistics(
+          logits.back().view().row_slice(t, n),
+          targets.view().reshaped({c.tokens, 1}).row_slice(t, n), shard,
+          statistics.view().reshaped({c.ranks * c.tokens, 3}).row_slice(rank * c.tokens + t, n));
     }
   }
   Result result;
-  result.sum = cross_entropy_combine(statistics.view(), view(targets), c.vocabulary, losses.view(),
+  result.sum = cross_entropy_combine(statistics.view(), targets.view(), c.vocabulary, losses.view(),
                                      normalizer.view());
   result.losses = losses.values();
   result.gradient.resize(x.size());
@@ -100,7 +96,7 @@ Result run(const Case& c, const Values& x, const Ids& targets, DType dtype, doub
     for (std::int64_t t = 0; t < c.tokens; t += block) {
       const std::int64_t n = std::min(block, c.tokens - t);
       cross_entropy_gradient(mine.view().row_slice(t, n),
-                             view(targets).reshaped({c.tokens, 1}).row_slice(t, n), shard,
+                             targets.view().reshaped({c.tokens, 1}).row_slice(t, n), shard,
                              normalizer.view().row_slice(t, n), static_cast<float>(scale));
     }
     EXPECT_TRUE(mine.gaps_intact());
@@ -173,15 +169,14 @@ TEST(CrossEntropy, LossAndGradientAgreeWithTheReference) {
 TEST(CrossEntropy, ExtremeLogits) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-  const auto loss_of = [](std::vector<float> row, std::int32_t target) {
-    const Ids targets{target};
-    float statistics[3], normalizer[2];
+  const auto loss_of = [](const std::vector<float>& row, std::int32_t target) {
+    const Ids targets({target});
     const auto n = static_cast<std::int64_t>(row.size());
-    cross_entropy_statistics(TensorView::of(row.data(), {1, n}), view(targets), {0, n},
-                             TensorView::of(statistics, {1, 3}));
-    return cross_entropy_combine(TensorView::of(statistics, {1, 1, 3}), view(targets), n, {},
-                                 TensorView::of(normalizer, {1, 2}))
-        .loss;
+    const validation::SpaceVector<float> logits(row);
+    const TestTensor statistics({1, 1, 3}, DType::f32), normalizer({1, 2}, DType::f32);
+    cross_entropy_statistics(logits.view({1, n}), targets.view(), {0, n},
+                             statistics.view().reshaped({1, 3}));
+    return cross_entropy_combine(statistics.view(), targets.view(), n, {}, normalizer.view()).loss;
   };
   EXPECT_NEAR(loss_of({1e30f, 0, -1e30f}, 0), 0, 1e-6);
   EXPECT_NEAR(loss_of({3e4f, 3e4f}, 1), std::log(2), 1e-6);

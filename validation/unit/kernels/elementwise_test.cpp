@@ -20,7 +20,7 @@ using validation::rounding;
 using validation::TestTensor;
 using Values = std::vector<double>;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 
 struct Case {
   std::int64_t rows, width, gap;

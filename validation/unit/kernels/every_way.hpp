@@ -1,8 +1,8 @@
 #pragma once
 // One call for the law that every kernel obeys: the same bits serially, on the OpenMP team, and
-// with 1, 2 and 4 threads.
+// with 1, 2 and 4 threads; on a device (whose bits are its own), at every call.
 
-#include "validation/harness/runtime_fixture.hpp"
+#include "validation/harness/device_fixture.hpp"
 
 #include <cstring>
 #include <vector>
@@ -13,7 +13,7 @@ namespace trireme::validation {
 template <class Make>
 std::vector<double> in_every_way(const Make& make) {
   std::vector<double> first;
-  for (const Way& way : kEveryWay) {
+  for (const Way& way : ways()) {
     const ExecutionScope scope(way.execution, way.threads);
     std::vector<double> values = make();
     if (first.empty())

@@ -18,9 +18,17 @@ namespace {
 using Limbs = std::vector<double>;
 using Floats = std::vector<float>;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 
 Limbs none() { return Limbs(kExactLimbs, 0.0); }
+
+/// The contract in the test's space.
+void add_squares(std::span<const float> x, std::int64_t first, Limbs& limbs) {
+  const validation::SpaceVector<float> placed(Floats(x.begin(), x.end()));
+  const validation::SpaceVector<double> sum(limbs);
+  add_exact_squares(placed.span(), first, sum.span(), validation::test_space());
+  limbs = sum.values();
+}
 
 std::span<const float> part_of(const Floats& x, std::int64_t begin, std::int64_t end) {
   return std::span(x).subspan(static_cast<std::size_t>(begin),
@@ -29,7 +37,7 @@ std::span<const float> part_of(const Floats& x, std::int64_t begin, std::int64_t
 
 Limbs limbs_of(const Floats& x, std::int64_t begin, std::int64_t end) {
   Limbs limbs = none();
-  add_exact_squares(part_of(x, begin, end), begin, limbs);
+  add_squares(part_of(x, begin, end), begin, limbs);
   return limbs;
 }
 Limbs limbs_of(const Floats& x) { return limbs_of(x, 0, std::ssize(x)); }
@@ -79,14 +87,14 @@ TEST(ExactSum, PartsInAnyOrderAndGroupingGiveTheBitsOfTheWhole) {
         Limbs running = none();  // into one sum, as a rank does with its blocks
         Limbs added = none();    // sums of sums, as ranks do
         for (const std::size_t i : order) {
-          add_exact_squares(part_of(x, at[i], at[i + 1]), at[i], running);
+          add_squares(part_of(x, at[i], at[i + 1]), at[i], running);
           const Limbs own = limbs_of(x, at[i], at[i + 1]);
           for (std::size_t k = 0; k < own.size(); ++k) added[k] += own[k];
         }
         EXPECT_EQ(running, whole) << n;
         EXPECT_TRUE(same_bits(exact_total(added), exact_total(whole))) << n;
         // A later call brings even uncarried limbs into the one form.
-        add_exact_squares({}, 0, added);
+        add_squares({}, 0, added);
         EXPECT_EQ(added, whole) << n;
       }
     }
@@ -103,7 +111,7 @@ TEST(ExactSum, CutsInsideABlockChangeBits) {
     const auto at = random_cuts(std::ssize(x), 4, false, random);
     Limbs running = none();
     for (std::size_t p = 0; p + 1 < at.size(); ++p)
-      add_exact_squares(part_of(x, at[p], at[p + 1]), at[p], running);
+      add_squares(part_of(x, at[p], at[p + 1]), at[p], running);
     limbs_changed += running != whole;
     totals_changed += !same_bits(exact_total(running), exact_total(whole));
     EXPECT_NEAR(exact_total(running), exact_total(whole), 0x1p-48 * exact_total(whole));
@@ -115,7 +123,7 @@ TEST(ExactSum, CutsInsideABlockChangeBits) {
 TEST(ExactSum, PlaceInTheBufferFixesTheBlocks) {
   const Floats x = random_floats(10'000, 4, true);
   Limbs shifted = none();
-  add_exact_squares(x, 100, shifted);
+  add_squares(x, 100, shifted);
   EXPECT_NE(shifted, limbs_of(x));  // other blocks
   // Zeros before and behind are as good as nothing.
   Floats padded(2 * kNormBlock, 0.0f);
@@ -128,7 +136,7 @@ TEST(ExactSum, SameBitsForAnyThreads) {
   const Floats x = random_floats(1'000'003, 5, false);
   validation::in_every_way([&] {
     Limbs limbs = none();
-    add_exact_squares(x, 77, limbs);
+    add_squares(x, 77, limbs);
     return limbs;
   });
 }
@@ -159,9 +167,9 @@ TEST(ExactSum, OneBlockOfEachMagnitudeIsExact) {
   for (int e = -149; e <= 127; ++e) {
     const Floats x{std::ldexp(1.0f, e)};
     Limbs one = none();
-    add_exact_squares(x, 0, one);
+    add_squares(x, 0, one);
     EXPECT_EQ(exact_total(one), std::ldexp(1.0, 2 * e));
-    add_exact_squares(x, 0, all);
+    add_squares(x, 0, all);
     sum += std::ldexp(1.0L, 2 * e);
   }
   EXPECT_EQ(exact_total(all), static_cast<double>(sum));
@@ -177,15 +185,15 @@ TEST(ExactSum, TheTotalIsRoundedOnceToNearestEven) {
   const float one = 1;
   const float half_ulp = std::ldexp(1.0f, -27);  // its square is 2^-54
   Limbs tie = none();
-  add_exact_squares(Floats{one}, 0, tie);
-  add_exact_squares(Floats{half_ulp}, 0, tie);
-  add_exact_squares(Floats{half_ulp}, 0, tie);
+  add_squares(Floats{one}, 0, tie);
+  add_squares(Floats{half_ulp}, 0, tie);
+  add_squares(Floats{half_ulp}, 0, tie);
   EXPECT_EQ(exact_total(tie), 1.0);  // 1 + 2^-53: to even
   Limbs above = tie;
-  add_exact_squares(Floats{std::numeric_limits<float>::denorm_min()}, 0, above);
+  add_squares(Floats{std::numeric_limits<float>::denorm_min()}, 0, above);
   EXPECT_EQ(exact_total(above), 1.0 + 0x1p-52);
   Limbs odd = tie;
-  for (int i = 0; i < 4; ++i) add_exact_squares(Floats{half_ulp}, 0, odd);
+  for (int i = 0; i < 4; ++i) add_squares(Floats{half_ulp}, 0, odd);
   EXPECT_EQ(exact_total(odd), 1.0 + 0x1p-51);  // 1 + 3 2^-53: to even, upwards
 }
 
@@ -201,7 +209,7 @@ TEST(ExactSum, HugeCountsOfHugeValuesCarry) {
   for (int k = 0; k < kExactLimbs - 1; ++k)
     full[static_cast<std::size_t>(k)] = std::ldexp(0x1p20 * 0xffffffffp0, 32 * k - 298);
   Limbs carried = full;
-  add_exact_squares({}, 0, carried);
+  add_squares({}, 0, carried);
   EXPECT_EQ(exact_total(carried), exact_total(full));
 }
 
@@ -221,11 +229,11 @@ TEST(ExactSum, WhatIsNotFiniteStaysSo) {
       const Limbs others = limbs_of(random_floats(5000, 7, true));
       for (std::size_t k = 0; k < limbs.size(); ++k) limbs[k] += others[k];
       EXPECT_TRUE(as_expected(exact_total(limbs)));
-      add_exact_squares(Floats{1, 2}, 0, limbs);
+      add_squares(Floats{1, 2}, 0, limbs);
       EXPECT_TRUE(as_expected(exact_total(limbs)));
     }
   Limbs both = limbs_of(Floats{kInfinity});
-  add_exact_squares(Floats{kNan}, 0, both);
+  add_squares(Floats{kNan}, 0, both);
   EXPECT_TRUE(std::isnan(exact_total(both)));
 }
 

@@ -4,8 +4,8 @@
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/base/scratch.hpp"
 #include "kernels/gemm/product.hpp"
+#include "validation/harness/device_fixture.hpp"
 #include "validation/harness/reference_math.hpp"
-#include "validation/harness/runtime_fixture.hpp"
 
 #include <cmath>
 #include <cstdlib>
@@ -18,7 +18,7 @@ using validation::reference_gemm;
 using validation::relative_error;
 using validation::TestTensor;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 
 struct Case {
   std::int64_t m, n, k;
@@ -49,7 +49,7 @@ Outcome run(const Case& c) {
   auto result = old;
   const auto bias = c.options.bias ? TestTensor::random({c.n}, c.options.bias.dtype, 4)
                                    : TestTensor({1}, DType::f32);
-  GemmOptions options = c.options;
+  GemmOptions options = c.options;  // its bias says the type alone
   if (options.bias) options.bias = bias.view();
   gemm(result.view(), a.view(), b.view(), options);
 
@@ -72,7 +72,7 @@ void expect_right(const Case& c) {
 constexpr DType kTypes[] = {DType::f32, DType::bf16, DType::f16};
 
 TEST(Gemm, AgreesWithTheReference) {
-  for (const auto way : validation::kEveryWay) {
+  for (const auto way : validation::ways()) {
     const ExecutionScope scope(way.execution, way.threads);
     for (const DType operand : kTypes)
       for (const DType result : {operand, DType::f32})
@@ -97,6 +97,15 @@ TEST(Gemm, AddsBiasAndAccumulates) {
     expect_right({31, 70, 40, type, DType::f32, {.transpose_a = true, .accumulate = true}, 5});
     expect_right({31, 70, 40, type, type, {.alpha = 0.25f, .accumulate = true}});
   }
+}
+
+TEST(Gemm, Tf32RoundsOperandsOnDevicesAlone) {
+  const Case c{33, 40, 64, DType::f32, DType::f32, {.transpose_b = true, .tf32 = true}};
+  const double error = run(c).error;
+  if (validation::test_space() == MemorySpace::host)
+    EXPECT_LT(error, tolerance(c));
+  else
+    EXPECT_LT(error, 0x1p-10);
 }
 
 TEST(Gemm, LargeDepthIsSummedInSinglePrecision) {

@@ -21,7 +21,7 @@ using validation::rounding;
 using validation::TestTensor;
 using Values = std::vector<double>;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 constexpr double kEpsilon = 1e-5;
 
 struct Case {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 
 namespace trireme::kernels {
 namespace {
@@ -18,40 +19,48 @@ using validation::relative_error;
 using validation::TestTensor;
 using Values = std::vector<double>;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 constexpr std::int64_t kCount = 40'003;  // three chunks and a tail
 constexpr int kSteps = 20;
 constexpr double kScale = 0.25, kRate = 1e-2, kDecay = 0.1;
 
+using Floats = validation::SpaceVector<float>;
+
 /// Weights with their state as floats.
 struct State {
-  std::vector<float> p, m, v;
+  Floats p, m, v;
   TestTensor copy;
 
   explicit State(DType copy_type = DType::bf16)
-      : p(floats(1, 0.5)), m(kCount), v(kCount), copy({kCount}, copy_type) {}
+      : p(floats(1, 0.5)),
+        m(std::vector<float>(kCount)),
+        v(std::vector<float>(kCount)),
+        copy({kCount}, copy_type) {}
   static std::vector<float> floats(std::uint64_t seed, double scale) {
     const Values values = TestTensor::random({kCount}, DType::f32, seed, scale).values();
     return {values.begin(), values.end()};
   }
   Values values() const {
-    Values all(p.begin(), p.end());
-    all.insert(all.end(), m.begin(), m.end());
-    all.insert(all.end(), v.begin(), v.end());
+    Values all;
+    for (const Floats* part : {&p, &m, &v}) {
+      const std::vector<float> floats = part->values();
+      all.insert(all.end(), floats.begin(), floats.end());
+    }
     return all;
   }
 };
 
-const std::vector<float>& gradient(int step) {
-  static const std::vector<std::vector<float>> all = [] {
-    std::vector<std::vector<float>> made;
-    for (std::uint64_t t = 0; t <= kSteps; ++t) {
-      made.push_back(State::floats(100 + t, 1));
-      for (std::size_t i = 0; i < made.back().size(); i += 7) made.back()[i] = 0;
-    }
-    return made;
-  }();
-  return all[static_cast<std::size_t>(step)];
+std::vector<float> gradient(int step) {
+  std::vector<float> made = State::floats(100 + static_cast<std::uint64_t>(step), 1);
+  for (std::size_t i = 0; i < made.size(); i += 7) made[i] = 0;
+  return made;
+}
+/// Where kernels read it; made once.
+std::span<const float> placed_gradient(int step) {
+  static std::map<int, Floats> all;
+  const auto found = all.find(step);
+  return found != all.end() ? found->second.span()
+                            : all.emplace(step, gradient(step)).first->second.span();
 }
 
 /// One step of an optimizer on elements [begin, end) of the state.
@@ -63,24 +72,24 @@ UpdateRange range_of(State& s, std::span<const float> g, std::int64_t begin, std
   const auto n = static_cast<std::size_t>(end - begin);
   const auto at = static_cast<std::size_t>(begin);
   UpdateRange range;
-  range.master = std::span(s.p).subspan(at, n);
+  range.master = s.p.span().subspan(at, n);
   range.gradient = g.subspan(at, n);
   if (with_copy) range.weights = s.copy.view().column_slice(begin, end - begin);
   range.gradient_scale = static_cast<float>(kScale);
   range.learning_rate = kRate;
   range.weight_decay = kDecay;
+  range.space = validation::test_space();
   return range;
 }
-std::span<float> part(std::vector<float>& v, std::int64_t begin, std::int64_t end) {
-  return std::span(v).subspan(static_cast<std::size_t>(begin),
-                              static_cast<std::size_t>(end - begin));
+std::span<float> part(const Floats& v, std::int64_t begin, std::int64_t end) {
+  return v.span().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
 }
 
 State run(const Step& step, std::vector<std::int64_t> cuts = {0, kCount},
           DType copy_type = DType::bf16) {
   State state(copy_type);
   for (int t = 1; t <= kSteps; ++t) {
-    const auto& g = gradient(t);
+    const auto g = placed_gradient(t);
     for (std::size_t i = 0; i + 1 < cuts.size(); ++i) step(state, t, g, cuts[i], cuts[i + 1]);
   }
   return state;
@@ -93,10 +102,10 @@ struct Reference {
   Values p, m, v;
 };
 Reference reference(const Formula& formula) {
-  const State start;
-  Reference r{Values(start.p.begin(), start.p.end()), Values(kCount), Values(kCount)};
+  const std::vector<float> start = State().p.values();
+  Reference r{Values(start.begin(), start.end()), Values(kCount), Values(kCount)};
   for (int t = 1; t <= kSteps; ++t) {
-    const auto& g = gradient(t);
+    const auto g = gradient(t);
     for (std::size_t i = 0; i < r.p.size(); ++i)
       formula(r.p[i], r.m[i], r.v[i], static_cast<double>(g[i]) * kScale, t);
   }
@@ -105,11 +114,11 @@ Reference reference(const Formula& formula) {
 
 /// |p - reference| over the distance that the weights have moved.
 double error_of(const State& s, const Reference& r) {
-  const State start;
+  const std::vector<float> start = State().p.values(), p = s.p.values();
   double error = 0, moved = 0;
   for (std::size_t i = 0; i < r.p.size(); ++i) {
-    error += std::pow(s.p[i] - r.p[i], 2);
-    moved += std::pow(r.p[i] - start.p[i], 2);
+    error += std::pow(p[i] - r.p[i], 2);
+    moved += std::pow(r.p[i] - start[i], 2);
   }
   return std::sqrt(error / moved);
 }
@@ -128,8 +137,9 @@ void expect_lawful(const Step& step, const Formula& formula, const Formula& faul
   for (const DType type : {DType::bf16, DType::f16}) {
     const State s = run(step, {0, kCount}, type);
     EXPECT_EQ(s.values(), last.values());
+    const std::vector<float> p = s.p.values();
     EXPECT_EQ(s.copy.values(),
-              TestTensor::from(Values(s.p.begin(), s.p.end()), {kCount}, type).values());
+              TestTensor::from(Values(p.begin(), p.end()), {kCount}, type).values());
   }
 }
 
@@ -167,13 +177,16 @@ TEST(Adam, FollowsItsFormula) {
 
 TEST(Adam, FirstStepMovesByTheRate) {
   // m / c1 = g and v / c2 = g^2 at step 1: PyTorch's AdamW moves every weight by lr sign(g).
-  std::vector<float> p(9, 1.0f), m(9), v(9), g{1, -2, 3, 1e-3f, -1e3f, 5, 6, 7, 8};
+  const std::vector<float> slopes{1, -2, 3, 1e-3f, -1e3f, 5, 6, 7, 8};
+  const Floats p(std::vector<float>(9, 1.0f)), m(std::vector<float>(9)), v = m, g(slopes);
   UpdateRange range;
-  range.master = p;
-  range.gradient = g;
+  range.master = p.span();
+  range.gradient = g.span();
   range.learning_rate = 0.01;
-  adam_update({.epsilon = 0}, 1, range, m, v);
-  for (std::size_t i = 0; i < 9; ++i) EXPECT_NEAR(p[i], g[i] > 0 ? 0.99f : 1.01f, 1.3e-7);
+  range.space = validation::test_space();
+  adam_update({.epsilon = 0}, 1, range, m.span(), v.span());
+  const std::vector<float> moved = p.values();
+  for (std::size_t i = 0; i < 9; ++i) EXPECT_NEAR(moved[i], slopes[i] > 0 ? 0.99f : 1.01f, 1.3e-7);
 }
 
 TEST(Sgd, FollowsPyTorch) {
@@ -204,8 +217,8 @@ TEST(Sgd, FollowsPyTorch) {
     expect_lawful(step, formula(true), faulty);
   }
   State s;
-  const auto& g = gradient(1);
-  EXPECT_THROW(sgd_update({0, 0, true}, 1, range_of(s, g, 0, kCount), s.m), Error);
+  const auto g = placed_gradient(1);
+  EXPECT_THROW(sgd_update({0, 0, true}, 1, range_of(s, g, 0, kCount), s.m.span()), Error);
 }
 
 TEST(Lion, FollowsItsFormula) {
@@ -236,7 +249,7 @@ TEST(Lamb, FollowsDeepSpeed) {
     const auto train = [&](std::int64_t shard) {
       State s;
       for (int t = 1; t <= kSteps; ++t) {
-        const auto& g = gradient(t);
+        const auto g = placed_gradient(t);
         for (std::size_t k = 0; k + 1 < tensors.size(); ++k) {
           LambNorms norms;
           const auto each_shard = [&](const auto& f) {
@@ -260,10 +273,10 @@ TEST(Lamb, FollowsDeepSpeed) {
       return s;
     };
     const auto reference_of = [&](bool clamp) {
-      const State start;
-      Reference r{Values(start.p.begin(), start.p.end()), Values(kCount), Values(kCount)};
+      const std::vector<float> start = State().p.values();
+      Reference r{Values(start.begin(), start.end()), Values(kCount), Values(kCount)};
       for (int t = 1; t <= kSteps; ++t) {
-        const auto& g = gradient(t);
+        const auto g = gradient(t);
         for (std::size_t k = 0; k + 1 < tensors.size(); ++k) {
           double ww = 0, uu = 0;
           Values u(kCount);
@@ -304,13 +317,13 @@ TEST(Lamb, FollowsDeepSpeed) {
 
 TEST(Optimizer, SizesThatDoNotFitAreNamed) {
   State s;
-  const auto& g = gradient(1);
-  std::vector<float> few(3);
-  EXPECT_THROW(adam_update({}, 1, range_of(s, g, 0, kCount), few, s.v), Error);
-  EXPECT_THROW(adam_update({}, 0, range_of(s, g, 0, kCount), s.m, s.v), Error);
+  const auto g = placed_gradient(1);
+  const auto few = s.m.span().first(3);
+  EXPECT_THROW(adam_update({}, 1, range_of(s, g, 0, kCount), few, s.v.span()), Error);
+  EXPECT_THROW(adam_update({}, 0, range_of(s, g, 0, kCount), s.m.span(), s.v.span()), Error);
   UpdateRange range = range_of(s, g, 0, kCount);
   range.gradient = few;
-  EXPECT_THROW(lion_update({}, range, s.m), Error);
+  EXPECT_THROW(lion_update({}, range, s.m.span()), Error);
 }
 
 }  // namespace

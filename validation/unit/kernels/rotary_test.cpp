@@ -1,8 +1,8 @@
 // Rotary embedding: against complex multiplication in float64, inverse, relative positions.
 
 #include "kernels/rotary/rotary.hpp"
+#include "validation/harness/device_fixture.hpp"
 #include "validation/harness/reference_math.hpp"
-#include "validation/harness/runtime_fixture.hpp"
 
 #include <cmath>
 #include <complex>
@@ -13,7 +13,7 @@ namespace {
 using validation::relative_error;
 using validation::TestTensor;
 
-const auto* const kRuntime = validation::with_runtime(4);
+const auto* const kRuntime = validation::with_runtime_and_device(4);
 constexpr DType kTypes[] = {DType::f32, DType::bf16, DType::f16};
 constexpr std::int64_t kSeq = 7;
 constexpr std::int64_t kHeads = 3;
@@ -40,9 +40,14 @@ std::vector<std::int32_t> implicit_positions(std::int64_t rows) {
   return positions;
 }
 
+RotaryTable placed(RotaryTable table) {
+  if (validation::test_space() == MemorySpace::device) table.place_on_device();
+  return table;
+}
+
 TEST(Rotary, AgreesWithComplexMultiplication) {
-  const RotaryTable table(20, kDim, 500.0);
-  for (const auto way : validation::kEveryWay) {
+  const RotaryTable table = placed({20, kDim, 500.0});
+  for (const auto way : validation::ways()) {
     const ExecutionScope scope(way.execution, way.threads);
     for (const DType dtype : kTypes) {
       const auto x = TestTensor::random({2 * kSeq, kHeads * kDim}, dtype, 1, 1, 40);
@@ -58,8 +63,8 @@ TEST(Rotary, AgreesWithComplexMultiplication) {
 
       auto explicit_rows = x;
       const std::vector<std::int32_t> given{3, 0, 19, 1, 1, 2, 5, 8, 13, 7, 6, 0, 4, 11};
-      rotary(explicit_rows.view(), table, kSeq, Rotation::forward,
-             TensorView::of(given.data(), {14}));
+      const validation::TestIds ids(given);
+      rotary(explicit_rows.view(), table, kSeq, Rotation::forward, ids.view());
       EXPECT_LT(relative_error(explicit_rows.values(), reference(x.values(), given, 500)),
                 tolerance);
 
@@ -70,14 +75,15 @@ TEST(Rotary, AgreesWithComplexMultiplication) {
 }
 
 TEST(Rotary, ProductsDependOnDistanceAlone) {
-  const RotaryTable table(64, kDim);
+  const RotaryTable table = placed({64, kDim});
   const auto q = TestTensor::random({1, kDim}, DType::f32, 1);
   const auto k = TestTensor::random({1, kDim}, DType::f32, 2);
   const auto product = [&](std::int32_t at_q, std::int32_t at_k) {
     auto a = q;
     auto b = k;
-    rotary(a.view(), table, 1, Rotation::forward, TensorView::of(&at_q, {1}));
-    rotary(b.view(), table, 1, Rotation::forward, TensorView::of(&at_k, {1}));
+    const validation::TestIds q_at({at_q}), k_at({at_k});
+    rotary(a.view(), table, 1, Rotation::forward, q_at.view());
+    rotary(b.view(), table, 1, Rotation::forward, k_at.view());
     double sum = 0;
     for (std::size_t i = 0; i < kDim; ++i) sum += a.values()[i] * b.values()[i];
     return sum;
@@ -91,6 +97,10 @@ TEST(Rotary, RefusesWhatDoesNotFit) {
   const RotaryTable table(4, 8);
   const TestTensor x({5, 16}, DType::f32);
   EXPECT_THROW(rotary(x.view(), table, 5, Rotation::forward), Error);
+  if (validation::test_space() == MemorySpace::device) {  // the table was not placed there
+    const TestTensor fits({4, 16}, DType::f32);
+    EXPECT_THROW(rotary(fits.view(), table, 4, Rotation::forward), Error);
+  }
   const TestTensor odd({4, 12}, DType::f32);
   EXPECT_THROW(rotary(odd.view(), table, 4, Rotation::forward), Error);
 }

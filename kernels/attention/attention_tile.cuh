@@ -1,0 +1,138 @@
+#pragma once
+// What forward and backward attention on a GPU share: the call, tiles in shared memory, masks and
+// dropout. Private to kernels/attention.
+//
+// A block has 256 threads: 32 rows of 8. Thread (row, lane) makes the scores of its rows with keys
+// lane, lane + 8, ... and the columns lane, lane + 8, ... of its rows' results. Products run on
+// fp32 units from tiles in fp32: simple and right. Tensor cores (cuDNN) come later.
+
+#include "kernels/attention/attention.hpp"
+#include "kernels/base/device_kernel.cuh"
+
+#include <cmath>
+#include <type_traits>
+
+namespace trireme::kernels::attention {
+
+using cuda::kPack;
+using cuda::Matrix;
+
+inline constexpr int kThreads = 256;
+inline constexpr int kLanes = 8;
+inline constexpr int kRowThreads = kThreads / kLanes;
+
+/// A checked call as the kernels see it.
+struct DeviceCall {
+  AttentionShape shape;
+  std::int64_t group;  ///< query heads a kv head
+  Matrix q, k, v, out;
+  float* lse;                  ///< [batch, heads, seq]
+  const std::int32_t* starts;  ///< [tokens] or null
+  float scale;
+  DropoutKey dropout;
+  std::int64_t first_head;
+
+  __device__ std::int64_t start_of(std::int64_t sample, std::int64_t i) const {
+    return starts ? starts[sample * shape.seq + i] : 0;
+  }
+  /// Whether query i of the sample sees this key; both may lie beyond the sequence.
+  __device__ bool sees(std::int64_t sample, std::int64_t i, std::int64_t key) const {
+    return i < shape.seq && key <= i && key >= start_of(sample, i);
+  }
+  __device__ std::int64_t row_of(std::int64_t sample, std::int64_t head, std::int64_t i) const {
+    return (sample * shape.heads + head) * shape.seq + i;
+  }
+  /// Factor on the probability of (head, i, key).
+  __device__ float keep_factor(const DropoutStream& stream, std::int64_t head, std::int64_t i,
+                               std::int64_t key) const {
+    if (!dropout.active()) return 1.0f;
+    const std::int64_t element = ((first_head + head) * shape.seq + i) * shape.seq + key;
+    return stream.keep(element) ? dropout.scale() : 0.0f;
+  }
+};
+
+/// The call of the contract, scale and group made definite.
+DeviceCall device_call(const AttentionShape& shape, const TensorView& out, const TensorView& lse,
+                       const TensorView& q, const TensorView& k, const TensorView& v,
+                       const AttentionOptions& options);
+
+/// kRows rows of one head in shared memory; a pitch of kWidth + 1 keeps columns in different banks.
+template <int kRows, int kWidth>
+struct Tile {
+  static constexpr int kPitch = kWidth + 1;
+  static constexpr int kFloats = kRows * kPitch;
+  float* data;
+  __device__ float* row(int r) const { return data + r * kPitch; }
+
+  /// Rows [first, first + kRows) of `view`, columns of this head; zeros beyond `last` and beyond
+  /// head_dim. All threads of the block take part; a barrier must follow.
+  __device__ void fill(const Matrix& view, std::int64_t first, std::int64_t last, std::int64_t head,
+                       std::int64_t head_dim) const {
+    constexpr int kPacks = kWidth / kPack;
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kPacks; i += kThreads) {
+      const int r = i / kPacks;
+      const int c = i % kPacks * kPack;
+      const std::int64_t left = head_dim - c;
+      const int count =
+          first + r < last && left > 0 ? (left < kPack ? static_cast<int>(left) : kPack) : 0;
+      float values[kPack] = {};
+      if (count > 0) cuda::load(view, first + r, head * head_dim + c, count, values);
+      for (int k = 0; k < kPack; ++k) row(r)[c + k] = values[k];
+    }
+  }
+
+  /// The other way; what lies beyond `last` or head_dim is not written.
+  __device__ void drain(const Matrix& view, std::int64_t first, std::int64_t last,
+                        std::int64_t head, std::int64_t head_dim) const {
+    constexpr int kPacks = kWidth / kPack;
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kPacks; i += kThreads) {
+      const int r = i / kPacks;
+      const int c = i % kPacks * kPack;
+      const std::int64_t left = head_dim - c;
+      if (first + r >= last || left <= 0) continue;
+      float values[kPack];
+      for (int k = 0; k < kPack; ++k) values[k] = row(r)[c + k];
+      cuda::store(view, first + r, head * head_dim + c,
+                  left < kPack ? static_cast<int>(left) : kPack, values);
+    }
+  }
+};
+
+/// join over the eight lanes of a row.
+template <class Join>
+__device__ float row_join(float value, const Join& join) {
+  for (int distance = kLanes / 2; distance > 0; distance /= 2)
+    value = join(value, __shfl_xor_sync(0xffffffffu, value, distance));
+  return value;
+}
+
+template <int kWidth>
+__device__ float dot(const float* a, const float* b) {
+  float sum = 0;
+  for (int d = 0; d < kWidth; ++d) sum = std::fma(a[d], b[d], sum);
+  return sum;
+}
+
+/// Calls f(constant width) with the smallest tile that holds a head.
+template <class F>
+void with_tile_width(std::int64_t head_dim, const F& f) {
+  if (head_dim <= 32) return f(std::integral_constant<int, 32>{});
+  if (head_dim <= 64) return f(std::integral_constant<int, 64>{});
+  if (head_dim <= 128) return f(std::integral_constant<int, 128>{});
+  check(head_dim <= 256, Exit::kUsage,
+        "attention on a GPU takes heads of at most 256 elements, found {}", head_dim);
+  f(std::integral_constant<int, 256>{});
+}
+
+/// launch() with more shared memory than a kernel gets unasked.
+template <class... Parameters, class... Arguments>
+void launch_wide(const char* what, void (*kernel)(Parameters...), dim3 blocks, std::size_t floats,
+                 Arguments&&... arguments) {
+  const std::size_t bytes = floats * sizeof(float);
+  expect_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(bytes)),
+              what);
+  cuda::launch(what, kernel, blocks, kThreads, bytes, std::forward<Arguments>(arguments)...);
+}
+
+}  // namespace trireme::kernels::attention

@@ -1,0 +1,107 @@
+#include "kernels/base/device.hpp"
+
+#include "kernels/base/device_backend.hpp"
+
+#include <utility>
+
+namespace trireme {
+namespace {
+
+DeviceBackend* g_backend = nullptr;
+thread_local Stream* t_stream = nullptr;
+
+}  // namespace
+
+void use_device_backend(DeviceBackend& backend) {
+  check(g_backend == nullptr || g_backend == &backend, Exit::kUnexpected,
+        "a second device back end was chosen while the first is in use");
+  g_backend = &backend;
+}
+
+DeviceBackend& device_backend() {
+  check(g_backend != nullptr, Exit::kUsage,
+        "this program was built without a GPU back end: configure with -DTRIREME_CUDA=ON (preset "
+        "cuda) where the CUDA toolkit is, or run on the host");
+  return *g_backend;
+}
+
+int device_count() { return device_backend().count(); }
+void select_device(int index) { device_backend().select(index); }
+DeviceInfo describe_device(int index) { return device_backend().describe(index); }
+DeviceMemoryState device_memory_state() { return device_backend().memory_state(); }
+
+DeviceMemory::DeviceMemory(std::int64_t bytes)
+    : data_(bytes > 0 ? device_backend().allocate(bytes) : nullptr), bytes_(bytes) {}
+DeviceMemory::~DeviceMemory() {
+  if (data_) device_backend().free(data_);
+}
+DeviceMemory::DeviceMemory(DeviceMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+PinnedMemory::PinnedMemory(std::int64_t bytes)
+    : data_(bytes > 0 ? device_backend().allocate_pinned(bytes) : nullptr), bytes_(bytes) {}
+PinnedMemory::~PinnedMemory() {
+  if (data_) device_backend().free_pinned(data_);
+}
+PinnedMemory::PinnedMemory(PinnedMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Event::Event() : handle_(device_backend().make_event()) {}
+Event::~Event() { device_backend().end_event(handle_); }
+void Event::record(const Stream& stream) { device_backend().record(handle_, stream.handle()); }
+void Event::order(const Stream& stream) const { device_backend().order(handle_, stream.handle()); }
+void Event::wait() const { device_backend().wait_event(handle_); }
+bool Event::done() const { return device_backend().is_done(handle_); }
+double Event::seconds(const Event& from, const Event& to) {
+  return device_backend().seconds(from.handle_, to.handle_);
+}
+
+Stream::Stream() : handle_(device_backend().make_stream()) {}
+Stream::~Stream() { device_backend().end_stream(handle_); }
+void Stream::wait() const { device_backend().wait_stream(handle_); }
+
+void* Stream::scratch(std::int64_t bytes) {
+  if (bytes > scratch_.bytes()) {
+    wait();  // earlier kernels still use the old memory
+    scratch_ = DeviceMemory();
+    scratch_ = DeviceMemory(bytes);
+  }
+  return scratch_.data();
+}
+
+StreamScope::StreamScope(Stream& stream) : previous_(std::exchange(t_stream, &stream)) {}
+StreamScope::~StreamScope() { t_stream = previous_; }
+
+Stream& current_stream() {
+  check(t_stream != nullptr, Exit::kUnexpected,
+        "a kernel was called with device memory on a thread without a StreamScope");
+  return *t_stream;
+}
+
+void copy_bytes(void* to, const void* from, std::int64_t bytes) {
+  if (bytes > 0) device_backend().copy(to, from, bytes, current_stream().handle());
+}
+
+bool on_device(const char* what, std::initializer_list<const TensorView*> views) {
+  const TensorView* first = nullptr;
+  for (const TensorView* view : views) {
+    if (!*view) continue;
+    if (!first) first = view;
+    check(view->space == first->space, Exit::kUnexpected,
+          "{} was called with views in host and in device memory: {} and {}", what,
+          first->shape.text(), view->shape.text());
+  }
+  return first && first->space == MemorySpace::device;
+}
+
+}  // namespace trireme

@@ -1,0 +1,157 @@
+#pragma once
+// GPUs: which there are, their memory, streams and events, and copies. No header of a vendor is
+// seen here. CUDA is behind it (device_cuda.cpp); HIP would be another file, device_hip.cpp, behind
+// the same DeviceBackend.
+//
+// A program chooses its back end once, before anything else here:
+// use_device_backend(cuda_backend()). Without one every call below fails with a message that says
+// how to build one.
+//
+// Errors: no device, a driver too old, and not enough memory are Exit::kUsage (choose another
+// machine or a smaller run); a device that was lost, hung or met a hardware fault is Exit::kPeer
+// (submit again); what is left is a bug, Exit::kUnexpected. Kernels run later than their call: what
+// they do wrong is reported by a later call on the same device.
+//
+// Threads: one process uses one device at a time (select_device). Streams, events and memory may be
+// used by any thread, one at a time.
+
+#include "kernels/base/tensor_view.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+namespace trireme {
+
+class DeviceBackend;
+
+/// CUDA's back end, in the library trireme_cuda (CMake option TRIREME_CUDA).
+DeviceBackend& cuda_backend();
+/// From now on devices are this back end's; a second, different one is a bug.
+void use_device_backend(DeviceBackend& backend);
+
+/// How many devices this process sees. Throws when there is none, or no driver that can use it.
+int device_count();
+/// The device of everything that this process does from now on.
+void select_device(int index);
+
+struct DeviceInfo {
+  std::string name;          ///< "NVIDIA H200"
+  std::string architecture;  ///< "9.0"
+  std::string driver;        ///< newest version of the interface that the driver knows, "13.0"
+  std::int64_t memory = 0;   ///< bytes
+  int multiprocessors = 0;
+};
+DeviceInfo describe_device(int index);
+
+struct DeviceMemoryState {
+  std::int64_t free = 0;
+  std::int64_t total = 0;
+};
+/// Of the selected device, all processes counted.
+DeviceMemoryState device_memory_state();
+
+/// One allocation in device memory, aligned to 256 bytes, uninitialised.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  explicit DeviceMemory(std::int64_t bytes);
+  ~DeviceMemory();
+  DeviceMemory(DeviceMemory&& other) noexcept;
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept;
+
+  void* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+/// One allocation in page-locked host memory: copies to and from it run beside the host's work.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  explicit PinnedMemory(std::int64_t bytes);
+  ~PinnedMemory();
+  PinnedMemory(PinnedMemory&& other) noexcept;
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept;
+
+  void* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+class Stream;
+
+/// A mark in a stream: other streams, or the host, wait until the work before it is done.
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(const Stream& stream);
+  /// Work given to `stream` from now on starts after this mark.
+  void order(const Stream& stream) const;
+  void wait() const;
+  bool done() const;
+  /// Seconds between two marks, both done.
+  static double seconds(const Event& from, const Event& to);
+
+ private:
+  void* handle_;
+};
+
+/// Work in order. Kernels and copies go to the calling thread's current stream (StreamScope).
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  /// Returns when all work given so far is done; reports what went wrong in it.
+  void wait() const;
+  void* handle() const { return handle_; }
+
+  /// Working memory of kernels: at least `bytes`, valid until the next kernel call in this stream,
+  /// whose work may overwrite it after this call's. Grows to its largest need (waiting for the
+  /// stream), then stays: the steady state allocates nothing.
+  void* scratch(std::int64_t bytes);
+  std::int64_t scratch_bytes() const { return scratch_.bytes(); }
+
+ private:
+  void* handle_;
+  DeviceMemory scratch_;
+};
+
+/// For its lifetime, kernels and copies that this thread calls with device memory go to `stream`.
+class StreamScope {
+ public:
+  explicit StreamScope(Stream& stream);
+  ~StreamScope();
+  StreamScope(const StreamScope&) = delete;
+  StreamScope& operator=(const StreamScope&) = delete;
+
+ private:
+  Stream* previous_;
+};
+
+/// This thread's stream; none is a bug and says so.
+Stream& current_stream();
+
+/// Copies between any two spaces in the current stream: asynchronous, except where the host side is
+/// not pinned (then it may wait). Both stay valid until the copy is done.
+void copy_bytes(void* to, const void* from, std::int64_t bytes);
+
+/// Whether these views lie in device memory; empty ones say nothing. Some here and some there is a
+/// bug, which `what` names.
+bool on_device(const char* what, std::initializer_list<const TensorView*> views);
+
+}  // namespace trireme

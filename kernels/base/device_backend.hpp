@@ -1,0 +1,47 @@
+#pragma once
+// What a vendor's runtime must give: kernels/base/device.hpp is made of these calls, and
+// kernels/dispatch of the kernels. Functions report failure by throwing Error as device.hpp says.
+// Private to kernels/.
+
+#include "kernels/base/device.hpp"
+
+namespace trireme {
+
+namespace kernels {
+struct DeviceKernels;
+}
+
+class DeviceBackend {
+ public:
+  virtual ~DeviceBackend() = default;
+
+  virtual const kernels::DeviceKernels& kernels() const = 0;
+
+  virtual int count() = 0;
+  virtual void select(int index) = 0;
+  virtual DeviceInfo describe(int index) = 0;
+  virtual DeviceMemoryState memory_state() = 0;
+
+  virtual void* allocate(std::int64_t bytes) = 0;
+  virtual void free(void* memory) noexcept = 0;
+  virtual void* allocate_pinned(std::int64_t bytes) = 0;
+  virtual void free_pinned(void* memory) noexcept = 0;
+
+  virtual void* make_stream() = 0;
+  virtual void end_stream(void* stream) noexcept = 0;
+  virtual void wait_stream(void* stream) = 0;
+  virtual void copy(void* to, const void* from, std::int64_t bytes, void* stream) = 0;
+
+  virtual void* make_event() = 0;
+  virtual void end_event(void* event) noexcept = 0;
+  virtual void record(void* event, void* stream) = 0;
+  virtual void order(void* event, void* stream) = 0;
+  virtual void wait_event(void* event) = 0;
+  virtual bool is_done(void* event) = 0;
+  virtual double seconds(void* from, void* to) = 0;
+};
+
+/// The back end in use; none is an error that says how to build one.
+DeviceBackend& device_backend();
+
+}  // namespace trireme

@@ -1,0 +1,9 @@
+#include "kernels/dispatch/dispatch.hpp"
+
+#include "kernels/base/device_backend.hpp"
+
+namespace trireme::kernels {
+
+const DeviceKernels& device_kernels() { return device_backend().kernels(); }
+
+}  // namespace trireme::kernels

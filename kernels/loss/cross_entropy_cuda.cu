@@ -1,0 +1,177 @@
+#include "kernels/base/device_kernel.cuh"
+#include "kernels/base/vector_math.hpp"
+#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/loss/targets.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace trireme::kernels {
+namespace {
+
+using cuda::kPack;
+using cuda::kThreads;
+using cuda::Matrix;
+using cuda::matrix_of;
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+constexpr float kAbsent = std::numeric_limits<float>::lowest();
+
+struct Larger {
+  constexpr float operator()(float a, float b) const { return a > b ? a : b; }
+};
+
+/// Column of the target in this shard, or -1.
+__device__ std::int64_t target_column(std::int32_t target, const VocabularyShard& shard) {
+  const std::int64_t column = target - shard.first_id;
+  const bool mine = target != kIgnoredTarget && column >= 0 && column < shard.valid_columns;
+  return mine ? column : -1;
+}
+
+/// Where every logit so far is -inf (or NaN) any shift does; 0 avoids inf - inf.
+__device__ float shift_of(float most) { return most == kMinusInfinity ? 0.0f : most; }
+
+/// One block a row, which is read once: each thread keeps its maximum and its sum relative to that.
+__global__ void statistics_kernel(Matrix logits, const std::int32_t* targets, VocabularyShard shard,
+                                  float* out) {
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t columns = shard.valid_columns;
+  float most = kMinusInfinity;
+  float sum = 0;
+  for (std::int64_t column = static_cast<std::int64_t>(threadIdx.x) * kPack; column < columns;
+       column += static_cast<std::int64_t>(blockDim.x) * kPack) {
+    const std::int64_t left = columns - column;
+    const int count = left < kPack ? static_cast<int>(left) : kPack;
+    float x[kPack];
+    cuda::load(logits, row, column, count, x);
+    float larger = most;
+    for (int k = 0; k < count; ++k) larger = Larger{}(x[k], larger);  // passes over NaN
+    if (larger > most) {
+      sum *= vector_exp(most - larger);
+      most = larger;
+    }
+    for (int k = 0; k < count; ++k) sum += vector_exp(x[k] - shift_of(most));
+  }
+  const float all = cuda::block_join(most, Larger{});
+  // A thread without columns, or with -inf alone, has a sum of 0 unless it met a NaN.
+  const bool keeps = most == all || most == kMinusInfinity;
+  const float total = cuda::block_sum(keeps ? sum : sum * vector_exp(most - all));
+  if (threadIdx.x != 0) return;
+  const std::int64_t mine = target_column(targets[row], shard);
+  float wanted[kPack] = {kAbsent};
+  if (mine >= 0) cuda::load(logits, row, mine, 1, wanted);
+  out[3 * row] = columns == 0 ? kAbsent : all;
+  out[3 * row + 1] = total;
+  out[3 * row + 2] = wanted[0];
+}
+
+void statistics(const TensorView& logits, const TensorView& targets, const VocabularyShard& shard,
+                const TensorView& out) {
+  cuda::launch("cross_entropy", statistics_kernel, dim3(static_cast<unsigned>(logits.rows())),
+               kThreads, 0, matrix_of(logits), static_cast<const std::int32_t*>(targets.data),
+               shard, static_cast<float*>(out.data));
+}
+
+struct Sums {
+  double loss;
+  long long tokens;
+  long long outside;  ///< targets that are no ids
+};
+
+__global__ void combine_kernel(const float* from, std::int64_t ranks, const std::int32_t* targets,
+                               std::int64_t tokens, std::int64_t vocabulary, float* losses,
+                               float* normalizer, Sums* partial) {
+  const std::int64_t token = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  Sums own{0, 0, 0};
+  if (token < tokens) {
+    float most = kMinusInfinity;
+    float wanted = kAbsent;
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      const float* s = from + (rank * tokens + token) * 3;
+      most = Larger{}(s[0], most);
+      if (s[2] != kAbsent) wanted = s[2];  // at most one rank holds the target
+    }
+    double sum = 0;
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      const float* s = from + (rank * tokens + token) * 3;
+      const double factor = s[0] == most ? 1.0 : std::exp(static_cast<double>(s[0]) - most);
+      sum += s[1] * factor;
+    }
+    normalizer[2 * token] = most;
+    normalizer[2 * token + 1] = static_cast<float>(sum);
+    const double nats = std::log(sum) + most - wanted;
+    const std::int32_t target = targets[token];
+    const bool counted = target != kIgnoredTarget;
+    if (losses) losses[token] = counted ? static_cast<float>(nats) : 0.0f;
+    if (counted) own = {nats, 1, target < 0 || target >= vocabulary ? 1 : 0};
+  }
+  const double loss = cuda::block_sum(own.loss);
+  const long long counted = cuda::block_sum(own.tokens);
+  const long long outside = cuda::block_sum(own.outside);
+  if (threadIdx.x == 0) partial[blockIdx.x] = {loss, counted, outside};
+}
+
+LossSum combine(const TensorView& statistics, const TensorView& targets, std::int64_t vocabulary,
+                const TensorView& loss, const TensorView& normalizer) {
+  const std::int64_t tokens = targets.elements();
+  if (tokens == 0) return {};
+  const std::int64_t blocks = cuda::blocks_for(tokens, kThreads);
+  const std::int64_t bytes = blocks * static_cast<std::int64_t>(sizeof(Sums));
+  Stream& stream = current_stream();
+  auto* partial = static_cast<Sums*>(stream.scratch(bytes));
+  cuda::launch("cross_entropy_combine", combine_kernel, dim3(static_cast<unsigned>(blocks)),
+               kThreads, 0, static_cast<const float*>(statistics.data),
+               statistics.elements() / (3 * tokens), static_cast<const std::int32_t*>(targets.data),
+               tokens, vocabulary, static_cast<float*>(loss.data),
+               static_cast<float*>(normalizer.data), partial);
+  thread_local std::vector<Sums> sums;  // grows to its largest need
+  sums.resize(static_cast<std::size_t>(blocks));
+  copy_bytes(sums.data(), partial, bytes);
+  stream.wait();
+  Sums all{0, 0, 0};
+  for (const Sums& s : sums)
+    all = {all.loss + s.loss, all.tokens + s.tokens, all.outside + s.outside};
+  expect_targets(all.outside, vocabulary);
+  return {all.loss, all.tokens};
+}
+
+struct Gradient {
+  Matrix logits;
+  const std::int32_t* targets;
+  VocabularyShard shard;
+  const float* normalizer;
+  float scale;
+  __device__ void operator()(const cuda::Pack& p) const {
+    const std::int32_t target = targets[p.row];
+    const std::int64_t mine = target_column(target, shard);
+    const std::int64_t valid = target != kIgnoredTarget ? shard.valid_columns : 0;
+    const float most = normalizer[2 * p.row];
+    const float factor = scale / normalizer[2 * p.row + 1];
+    float x[kPack];
+    cuda::load(logits, p.row, p.column, p.count, x);
+    for (int k = 0; k < kPack; ++k) {
+      const std::int64_t column = p.column + k;
+      x[k] = column < valid ? vector_exp(x[k] - most) * factor : 0.0f;
+      if (column == mine) x[k] -= scale;
+    }
+    cuda::store(logits, p.row, p.column, p.count, x);
+  }
+};
+
+void gradient(const TensorView& logits, const TensorView& targets, const VocabularyShard& shard,
+              const TensorView& normalizer, float scale) {
+  cuda::for_packs("cross_entropy_gradient", cuda::Packs(logits.rows(), logits.width()),
+                  Gradient{matrix_of(logits), static_cast<const std::int32_t*>(targets.data), shard,
+                           static_cast<const float*>(normalizer.data), scale});
+}
+
+}  // namespace
+
+void provide_loss(DeviceKernels& kernels) {
+  kernels.cross_entropy_statistics = statistics;
+  kernels.cross_entropy_combine = combine;
+  kernels.cross_entropy_gradient = gradient;
+}
+
+}  // namespace trireme::kernels

@@ -1,0 +1,183 @@
+// D = alpha op(A) op(B) + beta C (+ bias of D's rows), column-major, as NVIDIA's documentation of
+// cublasLtMatmul says; sums in fp32. It refuses what the library documents as unsupported: sizes
+// that do not fit, a leading dimension below the rows, a bias of another type than D, addresses
+// below the alignment that the choice of the algorithm was told.
+
+#include "kernels/base/dtype.hpp"
+
+#include <cublasLt.h>
+
+#include <cmath>
+
+struct cublasLtMatmulDescOpaque {
+  cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
+  cublasOperation_t a = CUBLAS_OP_N;
+  cublasOperation_t b = CUBLAS_OP_N;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  const void* bias = nullptr;
+  cudaDataType_t bias_type = CUDA_R_32F;
+};
+struct cublasLtMatrixLayoutOpaque {
+  cudaDataType_t type;
+  std::int64_t rows, columns, stride;
+};
+struct cublasLtMatmulPreferenceOpaque {
+  cublasLtMatmulAlgo_t choice{256, 256, 256, 256, 0};  // 256 bytes unless told otherwise
+};
+
+namespace {
+
+float read(const void* data, cudaDataType_t type, std::int64_t at) {
+  switch (type) {
+    case CUDA_R_16F: return static_cast<float>(static_cast<const trireme::Float16*>(data)[at]);
+    case CUDA_R_16BF: return static_cast<float>(static_cast<const trireme::BFloat16*>(data)[at]);
+    default: return static_cast<const float*>(data)[at];
+  }
+}
+void write(void* data, cudaDataType_t type, std::int64_t at, float value) {
+  switch (type) {
+    case CUDA_R_16F: static_cast<trireme::Float16*>(data)[at] = trireme::Float16(value); return;
+    case CUDA_R_16BF: static_cast<trireme::BFloat16*>(data)[at] = trireme::BFloat16(value); return;
+    default: static_cast<float*>(data)[at] = value;
+  }
+}
+
+/// fp32 with 10 bits of mantissa.
+float to_tf32(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((bits + 0xfffu + ((bits >> 13) & 1u)) & ~0x1fffu);
+}
+
+template <class T>
+cublasStatus_t store(T& place, const void* value, std::size_t bytes) {
+  if (bytes != sizeof(T)) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memcpy(&place, value, sizeof(T));
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+/// Rows and columns of op(matrix).
+std::int64_t rows(const cublasLtMatrixLayoutOpaque& m, cublasOperation_t op) {
+  return op == CUBLAS_OP_N ? m.rows : m.columns;
+}
+std::int64_t columns(const cublasLtMatrixLayoutOpaque& m, cublasOperation_t op) {
+  return op == CUBLAS_OP_N ? m.columns : m.rows;
+}
+std::int64_t place(const cublasLtMatrixLayoutOpaque& m, cublasOperation_t op, std::int64_t row,
+                   std::int64_t column) {
+  return op == CUBLAS_OP_N ? row + column * m.stride : column + row * m.stride;
+}
+
+bool is_aligned(const void* p, std::uint32_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;
+}
+
+}  // namespace
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  *handle = nullptr;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* product, cublasComputeType_t compute,
+                                        cudaDataType_t) {
+  *product = new cublasLtMatmulDescOpaque{.compute = compute};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t product) {
+  delete product;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product,
+                                              cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, std::size_t bytes) {
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA: return store(product->a, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSB: return store(product->b, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE: return store(product->epilogue, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return store(product->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return store(product->bias_type, value, bytes);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
+}
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type,
+                                          std::uint64_t rows, std::uint64_t columns,
+                                          std::int64_t stride) {
+  *layout = new cublasLtMatrixLayoutOpaque{type, static_cast<std::int64_t>(rows),
+                                           static_cast<std::int64_t>(columns), stride};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  delete layout;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
+  *preference = new cublasLtMatmulPreferenceOpaque;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  delete preference;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute,
+                                                    const void* value, std::size_t bytes) {
+  cublasLtMatmulAlgo_t& c = preference->choice;
+  switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return store(c.workspace, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES: return store(c.align_a, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES: return store(c.align_b, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES: return store(c.align_c, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES: return store(c.align_d, value, bytes);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t product,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int,
+                                              cublasLtMatmulHeuristicResult_t* found, int* count) {
+  *count = 0;
+  for (const cublasLtMatrixLayout_t m : {a, b, c, d})
+    if (m->stride < m->rows) return CUBLAS_STATUS_INVALID_VALUE;
+  if (rows(*a, product->a) != d->rows || columns(*b, product->b) != d->columns ||
+      columns(*a, product->a) != rows(*b, product->b) || c->rows != d->rows ||
+      c->columns != d->columns || c->type != d->type || a->type != b->type)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if (product->epilogue == CUBLASLT_EPILOGUE_BIAS && product->bias_type != d->type)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (d->type != a->type && d->type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  found->algo = preference->choice;
+  *count = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void* alpha,
+                              const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
+                              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
+                              cublasLtMatrixLayout_t c_layout, void* d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* choice,
+                              void* workspace, std::size_t workspace_bytes, cudaStream_t) {
+  if (!is_aligned(a, choice->align_a) || !is_aligned(b, choice->align_b) ||
+      !is_aligned(c, choice->align_c) || !is_aligned(d, choice->align_d) || !workspace ||
+      workspace_bytes < choice->workspace)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  const float factor = *static_cast<const float*>(alpha);
+  const float keep = *static_cast<const float*>(beta);
+  const bool tf32 = product->compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  const std::int64_t depth = columns(*a_layout, product->a);
+  for (std::int64_t column = 0; column < d_layout->columns; ++column)
+    for (std::int64_t row = 0; row < d_layout->rows; ++row) {
+      float sum = 0;
+      for (std::int64_t l = 0; l < depth; ++l) {
+        const float x = read(a, a_layout->type, place(*a_layout, product->a, row, l));
+        const float y = read(b, b_layout->type, place(*b_layout, product->b, l, column));
+        sum = tf32 ? std::fma(to_tf32(x), to_tf32(y), sum) : std::fma(x, y, sum);
+      }
+      float result = factor * sum;
+      if (keep != 0) result += keep * read(c, c_layout->type, row + column * c_layout->stride);
+      if (product->epilogue == CUBLASLT_EPILOGUE_BIAS)
+        result += read(product->bias, product->bias_type, row);
+      write(d, d_layout->type, row + column * d_layout->stride, result);
+    }
+  return CUBLAS_STATUS_SUCCESS;
+}

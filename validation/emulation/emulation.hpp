@@ -1,0 +1,24 @@
+#pragma once
+// A GPU for tests: kernels/*.cu compiled as C++ and run by the calling thread, every thread of a
+// block a fibre that stops at barriers and shuffles. It finds what the arithmetic, the indices and
+// the barriers do wrong; it knows nothing of speed, of memory that several blocks write at once, of
+// work that runs beside the host, and nothing of the compiler nvcc.
+//
+// What it adds to a GPU: the order of blocks and of threads between two barriers changes from
+// launch to launch (a missing barrier changes results), new memory holds NaN, a barrier that only
+// some threads reach is an error, and so is a shuffle without all lanes of a warp.
+
+#include <cstdint>
+
+namespace emulation {
+
+/// From now on every call of the runtime answers this cudaError_t; 0 ends it.
+void answer_with(int status);
+/// Version of the interface that the driver claims to know, as CUDA counts (13000); 0 = no driver.
+void set_driver(int version);
+/// Bytes of device memory that exist: more is cudaErrorMemoryAllocation.
+inline constexpr std::int64_t kMemory = std::int64_t{2} << 30;
+/// Bytes of device memory in use.
+std::int64_t memory_in_use();
+
+}  // namespace emulation

@@ -1,0 +1,124 @@
+// What a GPU that fails looks like to a program: each fault of the driver as its named error; and
+// that the emulated GPU finds the mistakes that it is there to find.
+
+#include "kernels/base/device.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "validation/emulation/emulation.hpp"
+#include "validation/harness/reference_math.hpp"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <string>
+
+namespace trireme {
+namespace {
+
+const auto* const kRuntime = validation::with_runtime_and_device(1);
+
+struct Caught {
+  Exit code = Exit::kOk;
+  std::string text;
+};
+template <class F>
+Caught caught(const F& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return {error.code(), error.text()};
+  }
+  return {};
+}
+
+TEST(DeviceErrors, EachHasItsNameAndExitCode) {
+  struct Case {
+    cudaError_t status;
+    Exit code;
+    const char* says;
+  };
+  for (const Case& c : {Case{cudaErrorNoDevice, Exit::kUsage, "a machine with an NVIDIA GPU"},
+                        Case{cudaErrorNoKernelImageForDevice, Exit::kUsage, "ARCHITECTURES"},
+                        Case{cudaErrorECCUncorrectable, Exit::kPeer, "was lost"},
+                        Case{cudaErrorLaunchTimeout, Exit::kPeer, "submit again"},
+                        Case{cudaErrorIllegalAddress, Exit::kUnexpected, "a bug"}}) {
+    emulation::answer_with(c.status);
+    const Caught found = caught([] { device_count(); });
+    const Caught waiting = caught([] { current_stream().wait(); });
+    emulation::answer_with(0);
+    EXPECT_EQ(found.code, c.code);
+    EXPECT_EQ(waiting.code, c.code);
+    EXPECT_NE(found.text.find(c.says), std::string::npos) << found.text;
+  }
+  EXPECT_EQ(device_count(), 1);
+}
+
+TEST(DeviceErrors, AMissingDriverIsNoOldOne) {
+  emulation::set_driver(12040);
+  const Caught old = caught([] { device_count(); });
+  emulation::set_driver(0);
+  const Caught none = caught([] { device_count(); });
+  emulation::set_driver(13000);
+  EXPECT_EQ(old.code, Exit::kUsage);
+  EXPECT_NE(old.text.find("knows CUDA 12.4, this program needs 13.0"), std::string::npos)
+      << old.text;
+  EXPECT_EQ(none.code, Exit::kUsage);
+  EXPECT_NE(none.text.find("no NVIDIA driver here"), std::string::npos) << none.text;
+}
+
+TEST(DeviceErrors, MemoryIsGivenBack) {
+  const std::int64_t before = emulation::memory_in_use();
+  {
+    const DeviceMemory memory(1000);
+    EXPECT_EQ(emulation::memory_in_use(), before + 1024);
+  }
+  EXPECT_EQ(emulation::memory_in_use(), before);
+}
+
+// ---- planted faults
+// --------------------------------------------------------------------------------
+
+void half_waits() {
+  if (threadIdx.x < 32) __syncthreads();
+  if (threadIdx.x >= 32) __syncwarp();
+  __shfl_xor_sync(0xffffffffu, 1, threadIdx.x < 16 ? 1 : 2);
+  if (threadIdx.x % 2 == 0) __syncwarp();
+}
+
+cudaLaunchConfig_t two_warps() {
+  cudaLaunchConfig_t config{};
+  config.blockDim = dim3(64);
+  return config;
+}
+
+/// Each thread reads what another one wrote; the kernel's own shared memory starts with zeros.
+template <bool kBarrier>
+void reverse(int* out) {
+  __shared__ int values[64];
+  values[threadIdx.x] = static_cast<int>(threadIdx.x) + 1;
+  if constexpr (kBarrier) __syncthreads();
+  out[threadIdx.x] = values[63 - threadIdx.x];
+}
+
+TEST(Emulation, AMissingBarrierChangesResults) {
+  const auto config = two_warps();
+  int right[64], wrong[64];
+  EXPECT_EQ(cudaLaunchKernelEx(&config, reverse<true>, right), cudaSuccess);
+  EXPECT_EQ(cudaLaunchKernelEx(&config, reverse<false>, wrong), cudaSuccess);
+  for (int t = 0; t < 64; ++t) EXPECT_EQ(right[t], 64 - t);
+  EXPECT_GT(std::count(wrong, wrong + 64, 0), 0);
+}
+
+TEST(Emulation, ABarrierThatSomeNeverReachIsAnError) {
+  const auto config = two_warps();
+  EXPECT_EQ(caught([&] { static_cast<void>(cudaLaunchKernelEx(&config, half_waits)); }).code,
+            Exit::kUnexpected);
+}
+
+TEST(Emulation, NewMemoryHoldsNaN) {
+  const DeviceMemory memory(400);
+  const TensorView view(memory.data(), {100}, DType::f32, 0, MemorySpace::device);
+  EXPECT_EQ(kernels::count_non_finite(view), 100);
+}
+
+}  // namespace
+}  // namespace trireme

@@ -1,0 +1,54 @@
+#include "validation/harness/device_fixture.hpp"
+
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+namespace trireme::validation {
+
+MemorySpace test_space() {
+  static const MemorySpace space = [] {
+    const char* name = std::getenv("TRIREME_TEST_SPACE");
+    if (!name || std::string_view(name) == "host") return MemorySpace::host;
+    check(std::string_view(name) == "device", Exit::kUsage,
+          "expected TRIREME_TEST_SPACE host or device, found {}", name);
+    return MemorySpace::device;
+  }();
+  return space;
+}
+
+SpaceBytes& SpaceBytes::operator=(const SpaceBytes& other) {
+  if (this == &other) return *this;
+  std::vector<std::byte> bytes = other.read();
+  host_.swap(bytes);
+  device_ = DeviceMemory();
+  return *this;
+}
+
+void* SpaceBytes::view() const {
+  if (test_space() == MemorySpace::host) return host_.data();
+  if (!device_.data()) {
+    device_ = DeviceMemory(static_cast<std::int64_t>(host_.size()));
+    copy_bytes(device_.data(), host_.data(), device_.bytes());
+    current_stream().wait();
+  }
+  return device_.data();
+}
+
+const std::vector<std::byte>& SpaceBytes::read() const {
+  if (device_.data()) {
+    copy_bytes(host_.data(), device_.data(), device_.bytes());
+    current_stream().wait();
+  }
+  return host_;
+}
+
+void SpaceBytes::write(std::size_t at, const void* from, std::size_t bytes) {
+  read();
+  std::memcpy(host_.data() + at, from, bytes);
+  if (!device_.data()) return;
+  copy_bytes(device_.data(), host_.data(), device_.bytes());
+  current_stream().wait();
+}
+
+}  // namespace trireme::validation

@@ -1,0 +1,126 @@
+// Devices as kernels/base/device.hpp promises them: memory, streams, events, copies, and the errors
+// of calls that no device can serve. In host space the same program has no back end, and says so.
+
+#include "kernels/base/device.hpp"
+
+#include "kernels/elementwise/elementwise.hpp"
+#include "validation/harness/reference_math.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <thread>
+
+namespace trireme {
+namespace {
+
+using validation::TestTensor;
+
+const auto* const kRuntime = validation::with_runtime_and_device(1);
+
+bool on_host() { return validation::test_space() == MemorySpace::host; }
+
+template <class F>
+Exit exit_of(const F& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return Exit::kOk;
+}
+
+TEST(Device, WithoutABackEndEveryCallSaysHowToBuildOne) {
+  if (!on_host()) GTEST_SKIP() << "this run has a device";
+  try {
+    device_count();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::kUsage);
+    EXPECT_NE(error.text().find("TRIREME_CUDA"), std::string::npos);
+  }
+  EXPECT_EQ(exit_of([] { DeviceMemory(1); }), Exit::kUsage);
+  float x = 0;  // a view that claims to lie on a device
+  const TensorView view(&x, {1}, DType::f32, 0, MemorySpace::device);
+  EXPECT_EQ(exit_of([&] { kernels::scale(view, 2); }), Exit::kUsage);
+}
+
+TEST(Device, SaysWhatItIs) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  EXPECT_GE(device_count(), 1);
+  const DeviceInfo info = describe_device(0);
+  EXPECT_FALSE(info.name.empty());
+  EXPECT_GT(info.memory, 0);
+  EXPECT_GT(info.multiprocessors, 0);
+  EXPECT_EQ(exit_of([] { select_device(1000); }), Exit::kUsage);
+}
+
+TEST(Device, CopiesGoThereAndBackInOrder) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  constexpr std::int64_t kCount = 100'000;
+  const std::int64_t bytes = kCount * static_cast<std::int64_t>(sizeof(int));
+  PinnedMemory from(bytes), to(bytes);
+  auto* source = static_cast<int*>(from.data());
+  std::iota(source, source + kCount, 7);
+  DeviceMemory first(bytes);
+  const DeviceMemory second(bytes);
+  Stream other;
+  Event copied;
+  copy_bytes(first.data(), from.data(), bytes);
+  copied.record(current_stream());
+  {
+    const StreamScope scope(other);  // goes on where the first stream stops
+    copied.order(other);
+    copy_bytes(second.data(), first.data(), bytes);
+    copy_bytes(to.data(), second.data(), bytes);
+  }
+  Event done;
+  done.record(other);
+  done.wait();
+  EXPECT_TRUE(done.done());
+  EXPECT_GE(Event::seconds(copied, done), 0);
+  const auto* got = static_cast<const int*>(to.data());
+  EXPECT_TRUE(std::equal(source, source + kCount, got));
+  const void* at = first.data();
+  const DeviceMemory moved = std::move(first);
+  EXPECT_EQ(moved.data(), at);
+  EXPECT_EQ(moved.bytes(), bytes);
+}
+
+TEST(Device, ScratchGrowsToItsLargestNeedAndStays) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  Stream stream;
+  const void* small = stream.scratch(1000);
+  EXPECT_EQ(stream.scratch(10), small);
+  stream.scratch(1 << 20);
+  const void* large = stream.scratch(1 << 20);
+  EXPECT_EQ(stream.scratch(1000), large);
+  EXPECT_EQ(stream.scratch_bytes(), 1 << 20);
+}
+
+TEST(Device, MoreMemoryThanThereIsIsNamed) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  const std::int64_t total = device_memory_state().total;
+  try {
+    DeviceMemory(2 * total);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::kUsage);
+    EXPECT_NE(error.text().find("MiB are free"), std::string::npos) << error.text();
+  }
+  DeviceMemory(1 << 20);  // the error does not stick
+}
+
+TEST(Device, MixedSpacesAndMissingStreamsAreBugs) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  const TestTensor x({4}, DType::f32);
+  float host[4] = {};
+  EXPECT_EQ(exit_of([&] { kernels::copy(x.view(), TensorView::of(host, {4})); }),
+            Exit::kUnexpected);
+  std::thread([&] {
+    EXPECT_EQ(exit_of([&] { kernels::scale(x.view(), 2); }), Exit::kUnexpected);
+  }).join();
+}
+
+}  // namespace
+}  // namespace trireme
