@@ -3,7 +3,7 @@
 #include "kernels/activation/activation_loops.hpp"
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/wide_loops.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/row_access.hpp"
 
 namespace trireme::kernels {

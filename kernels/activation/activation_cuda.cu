@@ -1,6 +1,6 @@
 #include "kernels/activation/functions.hpp"
 #include "kernels/base/device_kernel.cuh"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 
 namespace trireme::kernels {
 namespace {

@@ -3,7 +3,7 @@
 #include "kernels/attention/attention_tile.hpp"
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 
 #include <cmath>
 

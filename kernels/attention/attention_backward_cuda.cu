@@ -4,7 +4,7 @@
 
 #include "kernels/attention/attention_tile.cuh"
 #include "kernels/base/vector_math.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 
 namespace trireme::kernels {
 namespace attention {

@@ -2,7 +2,7 @@
 
 #include "kernels/attention/attention_tile.cuh"
 #include "kernels/base/vector_math.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 
 #include <cmath>
 #include <limits>
@@ -12,6 +12,7 @@ namespace attention {
 namespace {
 
 constexpr int kKeys = 32;
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 template <int kWidth>
 constexpr int kQueries = kWidth <= 128 ? 64 : 32;
@@ -32,7 +33,6 @@ __global__ void forward_kernel(DeviceCall call) {
   constexpr int kOwnRows = kRows / kRowThreads;
   constexpr int kOwnKeys = kKeys / kLanes;
   constexpr int kOwnColumns = kWidth / kLanes;
-  constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
   const Tile<kRows, kWidth> q{cuda::dynamic_shared()};
   const Tile<kKeys, kWidth> k{q.data + q.kFloats};
   const Tile<kKeys, kWidth> v{k.data + k.kFloats};
@@ -44,7 +44,6 @@ __global__ void forward_kernel(DeviceCall call) {
   const std::int64_t begin = static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * kRows;
   const std::int64_t head = blockIdx.y;
   const std::int64_t sample = blockIdx.z;
-  const std::int64_t kv_head = head / call.group;
   const std::int64_t head_dim = call.shape.head_dim;
   const std::int64_t row = sample * call.shape.seq;  // of the sequence's first token
   const std::int64_t end = begin + kRows < call.shape.seq ? begin + kRows : call.shape.seq;
@@ -58,8 +57,8 @@ __global__ void forward_kernel(DeviceCall call) {
 
   for (std::int64_t key = call.start_of(sample, begin) / kKeys * kKeys; key < end; key += kKeys) {
     __syncthreads();  // the tiles of the round before have been read
-    k.fill(call.k, row + key, row + end, kv_head, head_dim);
-    v.fill(call.v, row + key, row + end, kv_head, head_dim);
+    k.fill(call.k, row + key, row + end, head / call.group, head_dim);
+    v.fill(call.v, row + key, row + end, head / call.group, head_dim);
     __syncthreads();
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {

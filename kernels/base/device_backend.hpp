@@ -1,7 +1,7 @@
 #pragma once
 // What a vendor's runtime must give: kernels/base/device.hpp is made of these calls, and
-// kernels/dispatch of the kernels. Functions report failure by throwing Error as device.hpp says.
-// Private to kernels/.
+// kernels/device_kernels.hpp of the kernels. Functions report failure by throwing Error as
+// device.hpp says. Private to kernels/.
 
 #include "kernels/base/device.hpp"
 

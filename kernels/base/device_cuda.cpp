@@ -3,7 +3,7 @@
 #include "kernels/base/device_cuda.hpp"
 
 #include "kernels/base/device_backend.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 
 #include <cuda_runtime.h>
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 #include "kernels/elementwise/exact_sum.hpp"
 
 #include "kernels/base/parallel.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/wide_sum.hpp"
 
 #include <algorithm>

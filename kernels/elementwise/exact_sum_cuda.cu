@@ -2,7 +2,7 @@
 // whose sums have no order.
 
 #include "kernels/base/device_kernel.cuh"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/wide_sum.hpp"
 
 #include <cmath>

@@ -1,7 +1,7 @@
 #include "kernels/elementwise/initialize.hpp"
 
 #include "kernels/base/parallel.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/random_values.hpp"
 #include "kernels/elementwise/row_access.hpp"
 

@@ -1,7 +1,8 @@
 // Dropout and initial values: the random words of the host, drawn by counter.
 
 #include "kernels/base/device_kernel.cuh"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
+#include "kernels/elementwise/device_dropout.cuh"
 #include "kernels/elementwise/random_values.hpp"
 
 namespace trireme::kernels {

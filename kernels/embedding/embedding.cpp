@@ -1,7 +1,7 @@
 #include "kernels/embedding/embedding.hpp"
 
 #include "kernels/base/parallel.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/elementwise/row_access.hpp"
 

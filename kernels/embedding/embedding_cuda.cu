@@ -1,5 +1,6 @@
 #include "kernels/base/device_kernel.cuh"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
+#include "kernels/elementwise/device_dropout.cuh"
 
 #include <limits>
 

@@ -2,7 +2,7 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/row_convert.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/gemm/product.hpp"
 
 #include <algorithm>

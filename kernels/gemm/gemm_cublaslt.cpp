@@ -1,7 +1,7 @@
 // Dense products on NVIDIA GPUs, by cuBLASLt: a plan a shape, made at the first call with it.
 
 #include "kernels/base/device_cuda.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/gemm/bias_cuda.hpp"
 #include "kernels/gemm/product.hpp"
 

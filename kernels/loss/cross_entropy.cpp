@@ -2,7 +2,7 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/wide_loops.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/row_access.hpp"
 #include "kernels/loss/cross_entropy_loops.hpp"
 #include "kernels/loss/targets.hpp"

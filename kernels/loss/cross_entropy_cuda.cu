@@ -1,6 +1,6 @@
 #include "kernels/base/device_kernel.cuh"
 #include "kernels/base/vector_math.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/loss/targets.hpp"
 
 #include <cmath>

@@ -2,7 +2,7 @@
 
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/row_access.hpp"
 
 #include <algorithm>

@@ -2,8 +2,9 @@
 // read once and written once.
 
 #include "kernels/base/device_kernel.cuh"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/columns_cuda.hpp"
+#include "kernels/elementwise/device_dropout.cuh"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 #include "kernels/base/device_kernel.cuh"
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 #include "kernels/optimizer/formulas.hpp"
 
 namespace trireme::kernels {

@@ -1,4 +1,4 @@
-#include "kernels/dispatch/dispatch.hpp"
+#include "kernels/device_kernels.hpp"
 
 namespace trireme::kernels {
 
