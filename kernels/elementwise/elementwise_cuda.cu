@@ -77,29 +77,37 @@ std::size_t bytes_of(std::int64_t elements, DType type) {
   return static_cast<std::size_t>(elements) * size_of(type);
 }
 
+bool is_dense(const TensorView& view) { return view.stride() == view.width() || view.rows() == 1; }
+
+cudaStream_t stream_handle() { return static_cast<cudaStream_t>(current_stream().handle()); }
+
 void copy_views(const TensorView& source, const TensorView& target) {
   if (source.elements() == 0) return;
-  if (source.dtype == target.dtype)
-    return expect_cuda(
-        cudaMemcpy2DAsync(target.data, bytes_of(target.stride(), target.dtype), source.data,
-                          bytes_of(source.stride(), source.dtype),
-                          bytes_of(source.width(), source.dtype),
-                          static_cast<std::size_t>(source.rows()), cudaMemcpyDeviceToDevice,
-                          static_cast<cudaStream_t>(current_stream().handle())),
-        "copy");
-  cuda::for_packs("copy", Packs::of({&source, &target}),
-                  Convert{matrix_of(source), matrix_of(target)});
+  if (source.dtype != target.dtype)
+    return cuda::for_packs("copy", Packs::of({&source, &target}),
+                           Convert{matrix_of(source), matrix_of(target)});
+  // Rows of a two-dimensional copy are at most 2 GiB apart: flat buffers go the other way.
+  if (is_dense(source) && is_dense(target))
+    return copy_bytes(target.data, source.data, source.bytes());
+  expect_cuda(cudaMemcpy2DAsync(target.data, bytes_of(target.stride(), target.dtype), source.data,
+                                bytes_of(source.stride(), source.dtype),
+                                bytes_of(source.width(), source.dtype),
+                                static_cast<std::size_t>(source.rows()), cudaMemcpyDeviceToDevice,
+                                stream_handle()),
+              "copy");
 }
 
 void fill_view(const TensorView& x, float value) {
   if (x.elements() == 0) return;
-  if (std::bit_cast<std::uint32_t>(value) == 0)
+  if (std::bit_cast<std::uint32_t>(value) != 0)
+    return cuda::for_packs("fill", Packs::of({&x}), Fill{matrix_of(x), value});
+  if (is_dense(x))
     return expect_cuda(
-        cudaMemset2DAsync(x.data, bytes_of(x.stride(), x.dtype), 0, bytes_of(x.width(), x.dtype),
-                          static_cast<std::size_t>(x.rows()),
-                          static_cast<cudaStream_t>(current_stream().handle())),
-        "fill");
-  cuda::for_packs("fill", Packs::of({&x}), Fill{matrix_of(x), value});
+        cudaMemsetAsync(x.data, 0, static_cast<std::size_t>(x.bytes()), stream_handle()), "fill");
+  expect_cuda(
+      cudaMemset2DAsync(x.data, bytes_of(x.stride(), x.dtype), 0, bytes_of(x.width(), x.dtype),
+                        static_cast<std::size_t>(x.rows()), stream_handle()),
+      "fill");
 }
 
 void scale_view(const TensorView& x, float factor) {
