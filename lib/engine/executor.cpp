@@ -166,7 +166,8 @@ StepResult Executor::Impl::run(const StepInput& input) {
   } catch (...) {
     caught();
   }
-  while (finished_.load() < threads_.size()) finished_.wait(finished_.load());
+  for (auto seen = finished_.load(); seen < threads_.size(); seen = finished_.load())
+    finished_.wait(seen);  // for what was compared: a second look might see the last lane's end
   seconds_ = watch_.now();
   store_.listen(nullptr);
   if (error_) std::rethrow_exception(error_);
