@@ -4,6 +4,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../faults/fixture.sh" "$1"
 jobs=$(realpath "$here/../../jobs")
 export TRIREME_BIN=$build/apps
+time_limit=150  # seconds a launch may take: tests of jobs run beside each other
 started=()  # jobs of this test: what is left of them ends with it
 
 use_cluster() { eval "$("$here/cluster_of" "$build" env)"; trap 'cancel_jobs; clean_up' EXIT; }
