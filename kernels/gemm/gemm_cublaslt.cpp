@@ -58,21 +58,10 @@ struct Key {
 
 struct HashKey {
   std::size_t operator()(const Key& key) const {
-    std::uint64_t hash = 0xcbf29ce484222325ull;
-    const auto mix = [&](std::uint64_t value) {
-      hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
-      hash ^= hash >> 29;
-    };
-    const ProductKey& p = key.product;
-    for (const std::int64_t size : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc})
-      mix(static_cast<std::uint64_t>(size));
-    mix(static_cast<std::uint64_t>(p.operand) | static_cast<std::uint64_t>(p.result) << 8 |
-        static_cast<std::uint64_t>(p.bias.has_value()) << 16 |
-        static_cast<std::uint64_t>(p.transpose_a | p.transpose_b << 1 | p.accumulate << 2 |
-                                   key.tf32 << 3)
-            << 24);
-    mix(key.align_a | std::uint64_t{key.align_b} << 16 | std::uint64_t{key.align_c} << 32);
-    return hash;
+    ProductHash hash(key.product);
+    hash.mix(key.align_a | std::uint64_t{key.align_b} << 16 | std::uint64_t{key.align_c} << 32 |
+             std::uint64_t{key.tf32} << 48);
+    return hash.value();
   }
 };
 

@@ -4,6 +4,8 @@
 
 #include "kernels/base/dtype.hpp"
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -26,6 +28,27 @@ struct ProductKey {
   float alpha = 1;
 
   friend bool operator==(const ProductKey&, const ProductKey&) = default;
+};
+
+/// Hashes a key; a library's own conditions are mixed in behind it.
+class ProductHash {
+ public:
+  explicit ProductHash(const ProductKey& p) {
+    for (const std::int64_t size : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc})
+      mix(static_cast<std::uint64_t>(size));
+    mix(std::bit_cast<std::uint32_t>(p.alpha));
+    mix(static_cast<std::uint64_t>(p.operand) | static_cast<std::uint64_t>(p.result) << 8 |
+        (p.bias ? static_cast<std::uint64_t>(*p.bias) + 1 : 0) << 16 |
+        static_cast<std::uint64_t>(p.transpose_a | p.transpose_b << 1 | p.accumulate << 2) << 24);
+  }
+  void mix(std::uint64_t more) {
+    value_ = (value_ ^ more) * 0x9e3779b97f4a7c15ull;
+    value_ ^= value_ >> 29;
+  }
+  std::size_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xcbf29ce484222325ull;
 };
 
 struct ProductPointers {

@@ -9,7 +9,6 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <array>
-#include <bit>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -134,20 +133,9 @@ struct CacheKey {
 
 struct HashKey {
   std::size_t operator()(const CacheKey& key) const {
-    std::uint64_t hash = 0xcbf29ce484222325ull;
-    const auto mix = [&](std::uint64_t value) {
-      hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
-      hash ^= hash >> 29;
-    };
-    const ProductKey& p = key.product;
-    for (const std::int64_t size : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc})
-      mix(static_cast<std::uint64_t>(size));
-    mix(std::bit_cast<std::uint32_t>(p.alpha));
-    mix(static_cast<std::uint64_t>(p.operand) | static_cast<std::uint64_t>(p.result) << 8 |
-        (p.bias ? static_cast<std::uint64_t>(*p.bias) + 1 : 0) << 16 |
-        static_cast<std::uint64_t>(p.transpose_a | p.transpose_b << 1 | p.accumulate << 2) << 24 |
-        static_cast<std::uint64_t>(key.threads) << 32);
-    return hash;
+    ProductHash hash(key.product);
+    hash.mix(static_cast<std::uint64_t>(key.threads));
+    return hash.value();
   }
 };
 
