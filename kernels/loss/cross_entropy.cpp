@@ -5,17 +5,14 @@
 #include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/row_access.hpp"
 #include "kernels/loss/cross_entropy_loops.hpp"
-#include "kernels/loss/targets.hpp"
+#include "kernels/loss/formulas.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace trireme::kernels {
 namespace {
 
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-constexpr float kAbsent = std::numeric_limits<float>::lowest();  // in statistics
 constexpr std::int64_t kPiece = Pieces::kWidest;
 
 const CrossEntropyLoops& cross_entropy_loops() {
@@ -38,13 +35,6 @@ void expect_shard(const TensorView& logits, const TensorView& targets,
   expect_ids(targets, logits.rows(), "targets");
   check(shard.valid_columns >= 0 && shard.valid_columns <= logits.width(), Exit::kUnexpected,
         "{} valid columns in logits {}", shard.valid_columns, logits.shape.text());
-}
-
-/// Column of the target in this shard, or -1.
-std::int64_t target_column(std::int32_t target, const VocabularyShard& shard) {
-  const std::int64_t column = target - shard.first_id;
-  const bool mine = target != kIgnoredTarget && column >= 0 && column < shard.valid_columns;
-  return mine ? column : -1;
 }
 
 struct Sums {
@@ -118,28 +108,10 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
   auto* norm = static_cast<float*>(normalizer.data);
   auto* losses = static_cast<float*>(loss.data);
 
-  const auto combine = [&](std::int64_t token) {
-    float most = kMinusInfinity;
-    float wanted = kAbsent;
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const float* s = from + (rank * tokens + token) * 3;
-      most = std::max(most, s[0]);
-      if (s[2] != kAbsent) wanted = s[2];  // at most one rank holds the target
-    }
-    double sum = 0;
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const float* s = from + (rank * tokens + token) * 3;
-      const double factor = s[0] == most ? 1.0 : std::exp(static_cast<double>(s[0]) - most);
-      sum += s[1] * factor;
-    }
-    norm[2 * token] = most;
-    norm[2 * token + 1] = static_cast<float>(sum);
-    return std::log(sum) + most - wanted;
-  };
   const auto part = [&](std::int64_t begin, std::int64_t end) {
     Sums sums;
     for (std::int64_t token = begin; token < end; ++token) {
-      const double nats = combine(token);
+      const double nats = combine_token(from, ranks, tokens, token, norm + 2 * token);
       const bool counted = target[token] != kIgnoredTarget;
       if (counted && (target[token] < 0 || target[token] >= vocabulary)) ++sums.outside;
       if (losses) losses[token] = counted ? static_cast<float>(nats) : 0.0f;

@@ -1,10 +1,9 @@
 #include "kernels/base/device_kernel.cuh"
 #include "kernels/base/vector_math.hpp"
 #include "kernels/device_kernels.hpp"
-#include "kernels/loss/targets.hpp"
+#include "kernels/loss/formulas.hpp"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace trireme::kernels {
@@ -15,19 +14,9 @@ using cuda::kThreads;
 using cuda::Matrix;
 using cuda::matrix_of;
 
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-constexpr float kAbsent = std::numeric_limits<float>::lowest();
-
 struct Larger {
   constexpr float operator()(float a, float b) const { return a > b ? a : b; }
 };
-
-/// Column of the target in this shard, or -1.
-__device__ std::int64_t target_column(std::int32_t target, const VocabularyShard& shard) {
-  const std::int64_t column = target - shard.first_id;
-  const bool mine = target != kIgnoredTarget && column >= 0 && column < shard.valid_columns;
-  return mine ? column : -1;
-}
 
 /// Where every logit so far is -inf (or NaN) any shift does; 0 avoids inf - inf.
 __device__ float shift_of(float most) { return most == kMinusInfinity ? 0.0f : most; }
@@ -85,22 +74,7 @@ __global__ void combine_kernel(const float* from, std::int64_t ranks, const std:
   const std::int64_t token = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   Sums own{0, 0, 0};
   if (token < tokens) {
-    float most = kMinusInfinity;
-    float wanted = kAbsent;
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const float* s = from + (rank * tokens + token) * 3;
-      most = Larger{}(s[0], most);
-      if (s[2] != kAbsent) wanted = s[2];  // at most one rank holds the target
-    }
-    double sum = 0;
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const float* s = from + (rank * tokens + token) * 3;
-      const double factor = s[0] == most ? 1.0 : std::exp(static_cast<double>(s[0]) - most);
-      sum += s[1] * factor;
-    }
-    normalizer[2 * token] = most;
-    normalizer[2 * token + 1] = static_cast<float>(sum);
-    const double nats = std::log(sum) + most - wanted;
+    const double nats = combine_token(from, ranks, tokens, token, normalizer + 2 * token);
     const std::int32_t target = targets[token];
     const bool counted = target != kIgnoredTarget;
     if (losses) losses[token] = counted ? static_cast<float>(nats) : 0.0f;
