@@ -166,7 +166,7 @@ void Trainer::resume(const fs::path& from) {
   const auto start = std::chrono::steady_clock::now();
   checkpoint::load(world_, setup_.grid, setup_.model, from, optim::state_names(deck_.optimizer),
                    store_);
-  const std::chrono::duration<double> loaded = std::chrono::steady_clock::now() - start;
+  const double loaded = seconds_since(start);
   control_.restore(state.optim);
   step_ = state.step;
   *watched_step_ = step_;
@@ -178,7 +178,7 @@ void Trainer::resume(const fs::path& from) {
   log_->write(io::ResumeEvent{step_, from.string(), changed, {}});
   log_.reset();
   progress_.say(fmt::format("resumed from {} at step {}, loaded in {:.3f} s{}", from.string(),
-                            step_, loaded.count(), changed.empty() ? "" : "; changed: " + changed));
+                            step_, loaded, changed.empty() ? "" : "; changed: " + changed));
   if (later > 0)
     progress_.say(fmt::format("{} later checkpoints were moved to a folder superseded.N", later));
 }
