@@ -10,6 +10,7 @@
 #include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/setup.hpp"
 #include "lib/engine/trainer.hpp"
+#include "lib/plan/machine_rates.hpp"
 #include "lib/report/collect.hpp"
 #include "lib/report/report.hpp"
 
@@ -26,6 +27,7 @@ struct Arguments {
   std::string run_dir;
   std::optional<std::string> resume;
   bool check = false;
+  std::optional<std::string> machine;
   int program = -1;
   std::optional<std::int64_t> ranks;
   std::optional<std::int64_t> max_steps;
@@ -46,6 +48,9 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       ->expected(0, 1);
   app.add_flag("--check", arguments.check,
                "print grid, programs and memory, and quit; one rank is enough");
+  app.add_option(
+      "--machine", arguments.machine,
+      "with --check: predict times by this machine file's rates, jobs/machines/NAME.json");
   app.add_option("--program", arguments.program,
                  "with --check: print this stage's program in full");
   app.add_option("--ranks", arguments.ranks, "with --check: number of ranks to check for");
@@ -69,6 +74,10 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
     fmt::print("{}", deck::help(*arguments.help_deck));
     return 0;
   }
+  if (arguments.machine && !arguments.check) {
+    fmt::print(stderr, "--machine says what --check predicts with; a run measures: drop one\n");
+    return static_cast<int>(Exit::kUsage);
+  }
   if (!arguments.deck.empty()) return std::nullopt;
   fmt::print(stderr, "a deck is needed: trireme-pretrain DECK; --help lists the options\n");
   return static_cast<int>(Exit::kUsage);
@@ -89,6 +98,13 @@ deck::Source read_deck(const comm::World& world, const std::string& path) {
   return source;
 }
 
+std::string check_text(const engine::Setup& setup, const Arguments& arguments) {
+  const auto rates = arguments.machine
+                         ? plan::rates_on(plan::read_machine(*arguments.machine), setup)
+                         : engine::default_rates(setup.deck);
+  return engine::check_text(setup, arguments.program, rates);
+}
+
 int run(const comm::World& world, const Arguments& arguments, const std::string& command) {
   // 1. deck
   const deck::Source source = read_deck(world, arguments.deck);
@@ -103,7 +119,7 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
     for (const deck::Warning& warning : deck.warnings)
       fmt::print(stderr, "warning: {}{}: {}\n", deck.path.filename().string(),
                  warning.line > 0 ? fmt::format(":{}", warning.line) : "", warning.text);
-    fmt::print("{}", arguments.check ? engine::check_text(setup, arguments.program)
+    fmt::print("{}", arguments.check ? check_text(setup, arguments)
                                      : comm::grid_plan(setup.grid, [&](int s) {
                                          return setup.stage_holds(s);
                                        }));

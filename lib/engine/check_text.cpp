@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 namespace trireme::engine {
@@ -20,20 +21,31 @@ std::string size_text(double bytes) {
   return program::size_text(static_cast<std::int64_t>(bytes + 0.5));
 }
 
-/// The deck's peak where it gives one; the rest are the simulator's.
-program::Rates rates_of(const deck::Deck& deck) {
-  program::Rates rates;
-  if (deck.report.peak_flops) rates.flops_per_second = *deck.report.peak_flops;
-  return rates;
+program::Rates simulated(const CheckRates& rates) {
+  return {rates.flops.value,   rates.memory.value,  rates.link.value,
+          rates.latency.value, rates.storage.value, rates.host.value};
 }
 
-std::string rates_text(const deck::Deck& deck, const program::Rates& rates) {
-  return fmt::format(
-      "rates     {:.4g} flop/s ({}), memory {:.4g}, host tier {:.4g}, NVMe {:.4g}, links {:.4g} "
-      "B/s and {:.2g} s a message (defaults)\n",
-      rates.flops_per_second, deck.report.peak_flops ? "report.peak_flops" : "default",
-      rates.memory_bytes_per_second, rates.host_bytes_per_second, rates.storage_bytes_per_second,
-      rates.link_bytes_per_second, rates.link_latency);
+/// Grouped by who says so.
+std::string rates_text(const CheckRates& rates) {
+  std::vector<std::pair<std::string, std::string>> said;
+  const auto add = [&](std::string_view what, std::string_view unit, const CheckRate& rate) {
+    const auto same = [&](const auto& group) { return group.first == rate.source; };
+    auto group = std::find_if(said.begin(), said.end(), same);
+    if (group == said.end()) group = said.insert(group, {rate.source, ""});
+    group->second +=
+        fmt::format("{} {} {:.4g} {}", group->second.empty() ? "" : ",", what, rate.value, unit);
+  };
+  add("products", "flop/s", rates.flops);
+  add("memory", "B/s", rates.memory);
+  add("host tier", "B/s", rates.host);
+  add("NVMe", "B/s", rates.storage);
+  add("links", "B/s", rates.link);
+  add("a message", "s", rates.latency);
+  std::string out;
+  for (const auto& [source, values] : said)
+    out += fmt::format("rates     {}, of a rank:{}\n", source, values);
+  return out;
 }
 
 double communicated(const std::vector<program::Communication>& rows) {
@@ -179,13 +191,22 @@ std::string head_text(const Setup& setup) {
 
 }  // namespace
 
-std::string check_text(const Setup& setup, int full_stage) {
-  const program::Rates rates = rates_of(setup.deck);
+CheckRates default_rates(const deck::Deck& deck) {
+  const program::Rates rates;
+  CheckRates out{{rates.flops_per_second},      {rates.memory_bytes_per_second},
+                 {rates.host_bytes_per_second}, {rates.storage_bytes_per_second},
+                 {rates.link_bytes_per_second}, {rates.link_latency}};
+  if (deck.report.peak_flops) out.flops = {*deck.report.peak_flops, "report.peak_flops"};
+  return out;
+}
+
+std::string check_text(const Setup& setup, int full_stage, const CheckRates& given) {
+  const program::Rates rates = simulated(given);
   const program::Simulation walk = program::simulate(setup.training, rates);
   std::string out = head_text(setup);
   out += fmt::format("schedule  {}: predicted bubble {:.1f} %\n",
                      deck::name_of(setup.deck.parallel.schedule), 100 * walk.bubble);
-  out += time_text(setup, walk, rates) + rates_text(setup.deck, rates);
+  out += time_text(setup, walk, rates) + rates_text(given);
   out +=
       "training step, one class a stage:\n" + program::print_summary(setup.model, setup.training);
   out += communication_text(setup) + choices_text(setup) + storage_text(setup);

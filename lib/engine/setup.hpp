@@ -37,8 +37,25 @@ class Setup {
   std::string stage_holds(int stage) const;
 };
 
+/// A rate of one rank, and who says so: "default", "report.peak_flops", "machine NAME".
+struct CheckRate {
+  double value = 0;
+  std::string source = "default";
+};
+/// What --check turns a step's work into seconds with.
+struct CheckRates {
+  CheckRate flops;   ///< of products, flop/s
+  CheckRate memory;  ///< bytes/s, like those below
+  CheckRate host;    ///< between device and host tier
+  CheckRate storage;
+  CheckRate link;
+  CheckRate latency;  ///< seconds a message
+};
+/// The deck's peak where it gives one; the rest are the simulator's.
+CheckRates default_rates(const deck::Deck& deck);
+
 /// What --check prints: grid, programs, memory by purpose, predicted bubble and time. `full_stage`
 /// >= 0 adds that stage's program instruction by instruction.
-std::string check_text(const Setup& setup, int full_stage);
+std::string check_text(const Setup& setup, int full_stage, const CheckRates& rates);
 
 }  // namespace trireme::engine

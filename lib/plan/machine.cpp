@@ -155,6 +155,8 @@ void read_into(const Json& json, Machine& machine, std::string& mistakes) {
   node.integer("cores", machine.node.cores, 1, true);
   node.integer("gpus", machine.node.gpus, 0);
   node.quantity("memory_gib", machine.node.memory, 1024.0 * 1024 * 1024, true);
+  node.quantity("tflops_fp32", machine.node.flops_fp32, 1e12);
+  node.quantity("tflops_16bit", machine.node.flops_16bit, 1e12);
   node.text("nvme_path", machine.node.nvme_path);
   if (machine.ranks_per_node > machine.node.cores)
     top.mistake("ranks_per_node", fmt::format("{} ranks are more than node.cores {}",

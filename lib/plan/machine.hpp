@@ -15,6 +15,8 @@ struct Node {
   std::int64_t cores = 1;  ///< that ranks may use
   std::int64_t gpus = 0;
   std::int64_t memory = 0;  ///< bytes
+  double flops_fp32 = 0;    ///< flop/s of products, as a report's GEMM peak; 0: not known
+  double flops_16bit = 0;   ///< the same of bf16 and fp16
   std::string nvme_path;    ///< node-local storage; empty: none
 };
 
