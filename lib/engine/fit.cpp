@@ -32,20 +32,35 @@ struct Change {
 /// Changes of one kind: at most one of them is made.
 using Kind = std::vector<Change>;
 
+/// `key` names a tier.
 Kind tier_changes(std::string_view key, Tier now, std::array<double, program::kTiers> prices) {
   Kind kind;
   for (const Tier tier : kAllTiers)
     if (tier != now)
-      kind.push_back({{fmt::format("zero_optimization.{}.device={}", key,
-                                   kTierNames[static_cast<std::size_t>(tier)])},
+      kind.push_back({{fmt::format("{}={}", key, kTierNames[static_cast<std::size_t>(tier)])},
                       prices[static_cast<std::size_t>(tier)]});
+  return kind;
+}
+
+/// Where what recomputation starts from is kept: divided over tensor ranks, or on another tier.
+Kind recompute_changes(const deck::Deck& deck) {
+  const deck::RecomputeConfig& now = deck.activation_checkpointing;
+  Kind kind;
+  const auto add = [&](std::vector<std::string> sets, double price) {
+    if (!now.enabled) sets.insert(sets.begin(), "activation_checkpointing.enabled=true");
+    kind.push_back({std::move(sets), price});
+  };
+  if (!now.enabled) add({}, 1);
+  if (!now.partition && deck.parallel.tensor > 1)
+    add({"activation_checkpointing.partition_activations=true"}, 1.2);
+  for (Change& change : tier_changes("activation_checkpointing.device", now.tier, {1.1, 1.6, 1.8}))
+    add(change.sets, change.price);
   return kind;
 }
 
 std::vector<Kind> kinds_of(const deck::Deck& deck) {
   std::vector<Kind> kinds;
-  if (!deck.activation_checkpointing.enabled)
-    kinds.push_back({{{"activation_checkpointing.enabled=true"}, 1}});
+  kinds.push_back(recompute_changes(deck));
   Kind batch;
   std::int64_t accumulation = deck.batch.accumulation;
   for (std::int64_t micro = deck.batch.micro; micro % 2 == 0;) {
@@ -65,8 +80,10 @@ std::vector<Kind> kinds_of(const deck::Deck& deck) {
         stages.back().sets.push_back("parallel.zero.reduce_per=micro_batch");
     }
   kinds.push_back(std::move(stages));
-  kinds.push_back(tier_changes("offload_optimizer", zero.offload_optimizer.tier, {9, 4, 6}));
-  kinds.push_back(tier_changes("offload_param", zero.offload_param.tier, {9, 5, 7}));
+  kinds.push_back(tier_changes("zero_optimization.offload_optimizer.device",
+                               zero.offload_optimizer.tier, {9, 4, 6}));
+  kinds.push_back(
+      tier_changes("zero_optimization.offload_param.device", zero.offload_param.tier, {9, 5, 7}));
   return kinds;
 }
 

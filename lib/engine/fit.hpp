@@ -36,8 +36,9 @@ struct Fit {
   std::vector<std::array<std::int64_t, program::kTiers>> bytes;  ///< by stage
 };
 
-/// Of recomputation, smaller micro-batches with more of them, a higher ZeRO stage, and optimizer
-/// state and parameters on other tiers: the fewest changes that fit, of those the cheapest by a
+/// Of recomputation (with what it keeps whole, divided over tensor ranks or on another tier),
+/// smaller micro-batches with more of them, a higher ZeRO stage, and optimizer state and parameters
+/// on other tiers: the fewest changes that fit, of those the cheapest by a
 /// fixed order (what costs least time first). The global batch and with it the training stay as
 /// they are. None of the decks tried fits: nullopt. A pure function of the deck, found by
 /// compiling; it is read back from `resolved_json`, and without that there is none.

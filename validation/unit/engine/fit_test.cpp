@@ -63,6 +63,13 @@ TEST(Fit, APlanMayFillItsTierToTheLastByte) {
   }
 }
 
+/// Whether a change belongs to the one before it: two keys of one kind.
+bool second_of_a_kind(const std::vector<std::string>& sets, std::size_t i) {
+  return sets[i].starts_with("gradient_") || sets[i].starts_with("parallel.") ||
+         (sets[i].starts_with("activation_checkpointing.") &&
+          sets[i - 1].starts_with("activation_checkpointing."));
+}
+
 TEST(Fit, TheNearestDeckFitsAndNoFewerOfItsChangesDo) {
   int found = 0;
   for (const Start& start : kStarts) {
@@ -93,18 +100,28 @@ TEST(Fit, TheNearestDeckFitsAndNoFewerOfItsChangesDo) {
       EXPECT_EQ(need(setup, Tier::device), largest);
       if (fit->changed < 2) continue;
       for (std::size_t i = 1; i < sets.size(); ++i) {
-        if (sets[i].starts_with("gradient_") || sets[i].starts_with("parallel.")) continue;
+        if (second_of_a_kind(sets, i)) continue;
         std::vector<std::string> fewer;
-        for (std::size_t j = 0; j < sets.size(); ++j) {
-          const bool pair =
-              j == i + 1 && (sets[j].starts_with("gradient_") || sets[j].starts_with("parallel."));
-          if (j != i && !pair) fewer.push_back(sets[j]);
-        }
+        for (std::size_t j = 0; j < sets.size(); ++j)
+          if (j != i && !(j == i + 1 && second_of_a_kind(sets, j))) fewer.push_back(sets[j]);
         EXPECT_NE(refusal(load(start, fewer)), "") << sets[i] << " was not needed";
       }
     }
   }
   EXPECT_GE(found, 8);
+}
+
+TEST(Fit, KeptActivationsLeaveTheDeviceWhereNothingElseCan) {
+  // One sample a micro-batch, state whole on one rank and gone to the host already.
+  const Start start{R"("train_micro_batch_size_per_gpu": 1, "zero_optimization": {"stage": 3,
+      "offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}},
+      "activation_checkpointing": {"enabled": true},)",
+                    1};
+  const std::int64_t whole = need(engine::Setup(load(start, {})), Tier::device);
+  const deck::Deck deck = load(start, {limit(whole - 1)});
+  const auto fit = nearest_fit(deck);
+  ASSERT_TRUE(fit);
+  EXPECT_EQ(fit->changes, std::vector<std::string>{"activation_checkpointing.device=cpu"});
 }
 
 TEST(Fit, SaysWhenNothingFits) {
