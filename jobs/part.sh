@@ -1,8 +1,18 @@
 # One part of a run: from the start of a job, or its return, to the next end. Sourced by the scripts of jobs/slurm and
 # jobs/pbs, which have read settings.sh, machine.sh and scheduler.sh before: see jobs/README.md.
-# Expects: job (folder of the job's files in the run folder), run, bin, deck, arguments, and what machine.sh sets.
+# Expects: job (folder of the job's files in the run folder), run, bin, deck, arguments, and what machine.sh sets; for
+# points of a sweep also sweep (its folder), whose job/ holds the files that all points share.
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) job: $*"; }
+
+# Sets bin, the folder of the programs; $jobs is the folder of the scripts.
+find_programs() {
+  if [ -n "${TRIREME_BIN:-}" ]; then bin=$TRIREME_BIN
+  elif [ -x "$jobs/../../../bin/trireme-pretrain" ]; then bin=$jobs/../../../bin
+  elif [ -x "$jobs/../build/apps/trireme-pretrain" ]; then bin=$jobs/../build/apps
+  else bin=$(dirname "$(command -v trireme-pretrain)"); fi
+  [ -x "$bin/trireme-plan" ] && bin=$(cd "$bin" && pwd)
+}
 
 # The site's modules. Old versions of `module load` return 0 on failure, so what is loaded is looked up.
 load_modules() {
@@ -46,7 +56,7 @@ count_start() {
 # go with all of them.
 fit_nodes() {
   local layout
-  layout=$("$bin/trireme-plan" layout "$deck" --machine "$job/machine.json" --least "$1" --nodes "$2" \
+  layout=$("$bin/trireme-plan" layout "$deck" --machine "${sweep:-$run}/job/machine.json" --least "$1" --nodes "$2" \
     "${deck_settings[@]}" --shell) || return
   eval "$layout"
   export OMP_NUM_THREADS=$threads
@@ -60,7 +70,7 @@ launch() {
   line=${line//\{ranks_per_node\}/$ranks_per_node}
   line=${line//\{nodes\}/$nodes}
   line=${line//\{threads\}/$threads}
-  line=${line//\{job\}/$job}
+  line=${line//\{job\}/${sweep:-$run}/job}
   case $line in *"{hostfile}"*) list_hosts >"$job/hosts" && line=${line//\{hostfile\}/$job/hosts} ;; esac
   say "$line $*"
   rm -f "$run/exit.json"
@@ -106,17 +116,18 @@ pretrain_part() {  # LEAST NODES
 }
 
 # What an exit code means to who reads the job's output.
-report_end() {
+end_text() {
   case $code in
-    0) say "the run has reached its length: $run" ;;
-    10) say "stopped early with a good checkpoint: $(sed -n 's/.*"reason": *"\(.*\)".*/\1/p' "$run/exit.json")" ;;
-    2) say "exit code 2: bad deck or arguments" ;;
-    3) say "exit code 3: file or disk" ;;
-    4) say "exit code 4: the numbers went wrong" ;;
-    5) say "exit code 5: a rank, its node or the network failed" ;;
-    *) say "exit code $code: a rank was killed, or the launcher failed" ;;
+    0) echo "the run has reached its length: $run" ;;
+    10) echo "stopped early with a good checkpoint: $(sed -n 's/.*"reason": *"\(.*\)".*/\1/p' "$run/exit.json")" ;;
+    2) echo "exit code 2: bad deck or arguments" ;;
+    3) echo "exit code 3: file or disk" ;;
+    4) echo "exit code 4: the numbers went wrong" ;;
+    5) echo "exit code 5: a rank, its node or the network failed" ;;
+    *) echo "exit code $code: a rank was killed, or the launcher failed" ;;
   esac
 }
+report_end() { say "$(end_text)"; }
 
 # Whether the run goes on after this part. Ranks may die of a dead node's silence before the scheduler gives it up.
 goes_on() {
@@ -146,6 +157,29 @@ end_chain() {
   local mine='' next=''
   if [ -f "$job/next" ]; then read -r mine next <"$job/next"; fi
   if [ -n "$next" ] && [ "$mine" = "$(this_job)" ]; then cancel_next "$next" && say "took back $next, the next of the chain"; fi
+}
+
+# take_point NUMBER: the point of the sweep on this line of its list, counted from 0: sets run, deck and job, and gives
+# the point an output of its own. 1 where the list is shorter.
+take_point() {
+  local name
+  name=$(sed -n "$(($1 + 1))p" "$sweep/todo")
+  [ -n "$name" ] || return 1
+  run=$sweep/points/$name deck=$run/deck.json job=$run/job
+  mkdir -p "$job"
+  rm -f "$run/exit.json" "$job/end"
+  exec >>"$job/output.txt" 2>&1
+}
+
+# One part of a point. Where the program could not, job/end says how it ended: the exit code and a reason.
+point_part() {  # LEAST NODES
+  code=1
+  if count_start; then pretrain_part "$@"; fi
+  report_end
+  note_end
+}
+note_end() {
+  { echo "$code"; echo "$(end_text); $(grep -v -e ' job: ' -e '^ *$' "$job/output.txt" | tail -n 1 | cut -c 1-300)"; } >"$job/end"
 }
 
 # The tests of the build that $bin belongs to; exit code 1 where one fails.

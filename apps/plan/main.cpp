@@ -4,12 +4,15 @@
 //   trireme-plan machine jobs/machines/test-cluster.json
 //   trireme-plan layout inputs/pretrain/dictionary_tiny.json --machine FILE --nodes 4
 //   trireme-plan hostfile hosts --exclude worker-2
+//   trireme-plan sweep inputs/sweeps/tiny_lr.json --folder runs/lr --ranks 1
 
 #include "io/metrics/write_file.hpp"
 #include "io/version.hpp"
 #include "kernels/base/error.hpp"
+#include "lib/engine/setup.hpp"
 #include "lib/plan/hostfile.hpp"
 #include "lib/plan/job_layout.hpp"
+#include "lib/plan/sweep/sweep_folder.hpp"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -28,6 +31,8 @@ struct Options {
   std::string hostfile;
   std::string include;
   std::string exclude;
+  std::int64_t ranks = 1;
+  std::string folder;
 };
 
 std::string machine_text(const plan::Machine& machine) {
@@ -66,10 +71,32 @@ std::string hosts(const Options& options) {
                                               options.include, options.exclude));
 }
 
+/// Writes the sweep's folder; its points are checked as they will run.
+std::string sweep(const Options& options) {
+  const plan::SweepDeck deck = plan::read_sweep(deck::read_source(options.deck));
+  const deck::Source base = deck::read_source(deck.base);
+  plan::SweepPoints points = plan::expand(deck, base, options.overrides);
+  plan::check_points(points, deck, [&](const std::vector<std::string>& settings) {
+    if (options.machine.empty())
+      engine::Setup(deck::load(base, settings, options.ranks));
+    else
+      plan::lay_out(base, settings, plan::read_machine(options.machine), options.nodes);
+  });
+  const plan::SweepChange change = plan::write_folder(options.folder, deck, points);
+  const std::string text = plan::describe(change, points);
+  if (!options.shell) return text;
+  fmt::print(stderr, "{}", text);
+  return fmt::format("points={}\nat_once={}\n", change.todo.size(), deck.at_once);
+}
+
+std::string kind(const Options& options) {
+  return plan::is_sweep(deck::read_source(options.deck)) ? "sweep\n" : "run\n";
+}
+
 int run(int argc, char** argv) {
   // 1. The command line.
   Options options;
-  CLI::App app("Machines, and how decks lie on them.");
+  CLI::App app("Machines, how decks lie on them, and sweeps over decks.");
   app.set_version_flag("--version",
                        fmt::format("trireme-plan {} ({})", io::version(), io::commit()));
   app.require_subcommand(1);
@@ -89,6 +116,20 @@ int run(int argc, char** argv) {
   hostfile->add_option("FILE", options.hostfile, "lines HOST slots=N")->required();
   hostfile->add_option("--include", options.include, "only these: HOST[:SLOT,SLOT][@HOST...]");
   hostfile->add_option("--exclude", options.exclude, "all but these");
+  auto* sweep_of = app.add_subcommand("sweep", "the points of a sweep deck, checked and written");
+  sweep_of->add_option("DECK", options.deck, "sweep deck")->required();
+  sweep_of->add_option("--folder", options.folder, "the sweep's folder")->required();
+  auto* by_machine = sweep_of->add_option("--machine", options.machine, "machine file");
+  sweep_of->add_option("--nodes", options.nodes, "number of nodes of a point")->needs(by_machine);
+  sweep_of->add_option("--ranks", options.ranks, "number of ranks of a point, without a machine")
+      ->excludes(by_machine)
+      ->check(CLI::PositiveNumber);
+  sweep_of->add_option("--set", options.overrides, "override a key of the base deck: a.b=c")
+      ->allow_extra_args(false);
+  sweep_of->add_flag("--shell", options.shell,
+                     "points to run as variables of a shell; the rest to stderr");
+  auto* kind_of = app.add_subcommand("kind", "what a deck describes: run or sweep");
+  kind_of->add_option("DECK", options.deck, "deck")->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -103,6 +144,8 @@ int run(int argc, char** argv) {
   }
   if (layout_of->parsed()) text = layout(options);
   if (hostfile->parsed()) text = hosts(options);
+  if (sweep_of->parsed()) text = sweep(options);
+  if (kind_of->parsed()) text = kind(options);
   fmt::print("{}", text);
   return 0;
 }

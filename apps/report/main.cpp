@@ -5,10 +5,12 @@
 //   trireme-report runs/a runs/b --csv
 //   trireme-report runs/all --page runs/all.html
 //   trireme-report --compare runs/base runs/new --junit runs/compare.xml
+//   trireme-report --sweep runs/lr
 
 #include "io/metrics/write_file.hpp"
 #include "io/version.hpp"
 #include "kernels/base/error.hpp"
+#include "lib/plan/sweep/sweep_table.hpp"
 #include "lib/report/compare.hpp"
 #include "lib/report/regression.hpp"
 #include "lib/report/report.hpp"
@@ -32,6 +34,7 @@ struct Options {
   bool steps = false;
   bool json = false;
   bool compare = false;
+  bool sweep = false;
   report::SortBy sort = report::SortBy::loss;
   report::Tolerances tolerances;
   std::string page;
@@ -83,6 +86,8 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   auto* json = app.add_flag("--json", options.json, "the same as --csv in JSON");
   auto* compare = app.add_flag("--compare", options.compare,
                                "judge two sets of runs, BASE and NEW: exit 1 on a regression");
+  auto* sweep = app.add_flag("--sweep", options.sweep,
+                             "the folder of a sweep: write sweep.csv, sweep.h5 and sweep.html");
   app.add_option("--page", options.page, "write one page of all runs, or of the comparison");
   app.add_option("--sort", options.sort, "order of table and page: loss, speed, memory, time, name")
       ->transform(CLI::CheckedTransformer(kSorts));
@@ -96,8 +101,8 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   tolerance("--throughput-tolerance", options.tolerances.throughput, "the same of tokens/s");
   tolerance("--memory-tolerance", options.tolerances.memory, "the same of the largest rank");
   app.add_option("--junit", options.junit, "write the comparison as JUnit's XML")->needs(compare);
-  for (auto* one : {html, csv, steps, json, compare}) {
-    for (auto* other : {html, csv, steps, json, compare}) {
+  for (auto* one : {html, csv, steps, json, compare, sweep}) {
+    for (auto* other : {html, csv, steps, json, compare, sweep}) {
       if (one != other) one->excludes(other);
     }
   }
@@ -128,6 +133,21 @@ int compare(const Options& options) {
   if (!options.page.empty())
     io::write_file_atomically(options.page, report::comparison_page(comparison));
   return worst == 0 && comparison.regressed() ? static_cast<int>(Exit::kUnexpected) : worst;
+}
+
+int sweep(const Options& options) {
+  check(options.folders.size() == 1, Exit::kUsage,
+        "--sweep takes the folder of one sweep, found {}", options.folders.size());
+  const std::filesystem::path folder = options.folders.front();
+  const plan::SweepResults results = plan::read_results(folder);
+  const std::vector<plan::SweepColumn> columns = plan::columns_of(results);
+  io::write_file_atomically(folder / "sweep.csv", plan::sweep_csv(columns));
+  plan::write_sweep_hdf5(folder / "sweep.h5", results, columns);
+  io::write_file_atomically(folder / "sweep.html", plan::sweep_page(results));
+  print(plan::sweep_text(results));
+  for (const std::string& text : results.unread)
+    std::fprintf(stderr, "trireme-report: %s\n", text.c_str());
+  return results.unread.empty() ? 0 : static_cast<int>(Exit::kFile);
 }
 
 int show(const Options& options) {
@@ -162,6 +182,7 @@ int main(int argc, char** argv) {
   Options options;
   if (const auto done = parse(argc, argv, options)) return *done;
   try {
+    if (options.sweep) return sweep(options);
     return options.compare ? compare(options) : show(options);
   } catch (const trireme::Error& error) {
     std::fprintf(stderr, "trireme-report: %s\n", error.what());

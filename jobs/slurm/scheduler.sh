@@ -1,15 +1,19 @@
 # What Slurm knows of this job, and how it is queued again.
 
+# The last task of an array has the array's own number: asked by it, Slurm would speak of all tasks.
+my_job=$SLURM_JOB_ID
+if [ -n "${SLURM_ARRAY_JOB_ID:-}" ]; then my_job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID; fi
+
 # Seconds since 1970. Slurm 22.05 has no variable for it.
 job_end() {
   local end
-  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e) && [ -n "$end" ] && date -d "$end" +%s 2>/dev/null
+  end=$(squeue -h -j "$my_job" -o %e) && [ -n "$end" ] && date -d "$end" +%s 2>/dev/null
 }
 
 # From submission, or from being queued again, to this start.
 queue_seconds() {
   local times
-  times=$(squeue -h -j "$SLURM_JOB_ID" -o '%V %S') && [ -n "$times" ] || return
+  times=$(squeue -h -j "$my_job" -o '%V %S') && [ -n "$times" ] || return
   echo $(($(date -d "${times#* }" +%s) - $(date -d "${times% *}" +%s)))
 }
 
@@ -22,7 +26,7 @@ list_hosts() {
 }
 
 # A job that someone cancels is not brought back.
-is_cancelled() { [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" != RUNNING ]; }
+is_cancelled() { [ "$(squeue -h -j "$my_job" -o %T)" != RUNNING ]; }
 
 # Does every node of the job still start a process?
 a_node_is_dead() {
@@ -33,11 +37,11 @@ a_node_is_dead() {
 requeue() {
   say "queued again"
   trap - TERM USR1
-  scontrol requeue "$SLURM_JOB_ID" || return
+  scontrol requeue "$my_job" || return
   while :; do sleep 10; done  # until Slurm ends this part
 }
 
 # submit_next SCRIPT: one more job that starts when this one has ended; prints its id.
-submit_next() { sbatch --parsable --dependency="afterany:$SLURM_JOB_ID" "$1"; }
+submit_next() { sbatch --parsable --dependency="afterany:$my_job" "$1"; }
 cancel_next() { scancel "$1"; }
-this_job() { echo "$SLURM_JOB_ID"; }
+this_job() { echo "$my_job"; }

@@ -85,6 +85,8 @@ void resolve_elastic(Draft& draft);
 void resolve_batch(Draft& draft);
 void resolve_run(Draft& draft);
 void resolve_data(Draft& draft, const std::filesystem::path& folder);
+/// Relative paths of a deck start at its folder; those that are derived ("auto") stay open.
+void make_paths_absolute(Draft& draft, const std::filesystem::path& folder);
 /// After the others: absolute paths, recomputation and micro-batches are settled.
 void resolve_zero(Draft& draft);
 void check_precision(Draft& draft);
@@ -96,6 +98,8 @@ Draft resolve_draft(const Source& source, const std::vector<std::string>& overri
 /// The typed deck of a draft without mistakes.
 Deck build_deck(const Draft& draft, const std::filesystem::path& path);
 
+/// What deck and overrides give, in the table's order, as JSON: a deck that loads to the same run.
+std::string given_json(const Draft& draft);
 /// The draft as JSON, all keys that apply, and its fingerprint.
 std::string resolved_json(const Draft& draft);
 std::string fingerprint(const Draft& draft);

@@ -211,13 +211,22 @@ void resolve_run(Draft& draft) {
   check_schedule(draft);
 }
 
-/// Monitors write nothing unless they are enabled; "" as a path means the run folder.
-void resolve_monitors(Draft& draft, const std::filesystem::path& folder) {
+void make_paths_absolute(Draft& draft, const std::filesystem::path& folder) {
+  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path"})
+    make_absolute(draft, key, folder);
+  for (const char* key : {"zero_optimization.offload_optimizer.nvme_path",
+                          "zero_optimization.offload_param.nvme_path"})
+    if (!draft.at(key).is_auto()) make_absolute(draft, key, folder);  // auto: the run's folder
+  for (const char* key : {"tensorboard.output_path", "csv_monitor.output_path"})
+    if (const std::string* path = draft.at(key).text(); path && !path->empty())
+      make_absolute(draft, key, folder);  // "": the run's folder
+}
+
+/// Monitors write nothing unless they are enabled.
+void resolve_monitors(Draft& draft) {
   for (const std::string section : {"tensorboard", "csv_monitor"}) {
     const std::string switch_key = section + ".enabled";
     const std::string path = section + ".output_path";
-    if (const std::string* text = draft.at(path).text(); text && !text->empty())
-      make_absolute(draft, path, folder);
     if (draft.mistakes.in(switch_key) || draft.boolean(switch_key)) continue;
     for (const std::string& key : {path, section + ".job_name"})
       if (draft.given(key) && !draft.given(switch_key))
@@ -226,12 +235,8 @@ void resolve_monitors(Draft& draft, const std::filesystem::path& folder) {
 }
 
 void resolve_data(Draft& draft, const std::filesystem::path& folder) {
-  resolve_monitors(draft, folder);
-  for (const char* key : {"data.tokens", "data.validation_tokens", "checkpoint.path"})
-    make_absolute(draft, key, folder);
-  for (const char* key : {"zero_optimization.offload_optimizer.nvme_path",
-                          "zero_optimization.offload_param.nvme_path"})
-    if (!draft.at(key).is_auto()) make_absolute(draft, key, folder);  // auto: the run's folder
+  make_paths_absolute(draft, folder);
+  resolve_monitors(draft);
   if (draft.at("data.seed").is_auto() && !draft.mistakes.in("run.seed"))
     draft.derive("data.seed", draft.integer("run.seed"));
   if (!draft.at("data.validation_tokens").is_null() &&

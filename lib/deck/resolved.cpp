@@ -70,6 +70,14 @@ Change compare(const std::string& path, const Value* before, const Value* after)
 
 }  // namespace
 
+std::string given_json(const Draft& draft) {
+  Object root;
+  draft.for_each([&](std::string_view path, const Draft::Entry& entry) {
+    if (entry.given) set_at_path(root, path, entry.value);
+  });
+  return to_pretty_json({std::move(root)});
+}
+
 std::string resolved_json(const Draft& draft) {
   Object root;
   for_each_that_applies(

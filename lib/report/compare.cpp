@@ -59,17 +59,6 @@ Json flat(const Run& run) {
           {"exit_reason", report.exit.reason}};
 }
 
-/// RFC 4180: quotes around what holds a comma, a quote or a line's end.
-std::string csv_text(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
 std::string csv_cell(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return csv_text(value.get<std::string>());
@@ -89,6 +78,16 @@ std::vector<Json> rows_of(std::span<const Run> runs) {
 }
 
 }  // namespace
+
+std::string csv_text(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
 
 std::string runs_csv(std::span<const Run> runs) {
   std::string text;

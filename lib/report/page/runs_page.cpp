@@ -2,13 +2,12 @@
 
 #include "lib/report/compare.hpp"
 #include "lib/report/format.hpp"
-#include "lib/report/page/curves.hpp"
 #include "lib/report/page/frame.hpp"
+#include "lib/report/page/loss_figure.hpp"
 #include "lib/report/page/table.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 
 namespace trireme::report {
@@ -36,61 +35,15 @@ std::string header(std::span<const Run> runs, const SideBySide& table) {
   return page_header("trireme-report", counted(runs.size(), "run"), about, pills);
 }
 
-/// One curve a run over steps, or over tokens where steps are of different sizes.
-class LossFigure {
- public:
-  LossFigure(std::span<const Run> runs, const SideBySide& table) {
-    std::set<std::int64_t> batches;
-    for (const Run& run : runs)
-      if (run.reported) batches.insert(run.report.model.batch_tokens);
-    by_tokens_ = batches.size() > 1;
-    // The best run is drawn last, above the others; failed ones below all.
-    for (const SideBySide::Row& row : table.failed) add(runs[row.run], "", "c0", true);
-    for (std::size_t i = table.rows.size(); i-- > 0;)
-      add(runs[table.rows[i].run], i < kColours ? fmt::format("{}", i + 1) : "", colour_of(i),
-          i >= kColours);
-  }
-
-  std::string section() const {
-    if (extent_.empty()) return "";
-    return loss_section("Training loss", picture(false), picture(true),
-                        fmt::format("Mean cross-entropy a token in nats, by {}; runs of more than "
-                                    "200 steps smoothed over 1 % of them. Curves carry the numbers "
-                                    "of the table's rows; failed runs are grey.",
-                                    by_tokens_ ? "tokens trained on" : "optimizer step"));
-  }
-
- private:
-  void add(const Run& run, std::string name, std::string css, bool faint) {
-    std::vector<Sample> samples;
-    for (const io::StepRecord& step : run.log.steps)
-      samples.push_back({by_tokens_ ? step.tokens : step.step, step.loss});
-    if (samples.empty()) return;
-    samples = smoothed(samples, samples.size() / 100);
-    extent_.add(samples);
-    first_ = std::min(first_, static_cast<double>(samples.front().step));
-    last_ = std::max(last_, static_cast<double>(samples.back().step));
-    Curve curve{.name = std::move(name), .css = std::move(css), .samples = std::move(samples)};
-    curve.faint = faint;
-    curves_.push_back(std::move(curve));
-  }
-
-  std::string picture(bool logarithmic) const {
-    LineChart chart{.label = "Training loss of all runs",
-                    .x = logarithmic ? Scale::logarithmic(std::max(first_, 1.0), last_)
-                                     : Scale::linear(first_, last_),
-                    .y = Scale::rounded(extent_.low, extent_.high)};
-    chart.height = 320;
-    chart.curves = curves_;
-    return draw(chart);
-  }
-
-  bool by_tokens_ = false;
-  double first_ = INFINITY;
-  double last_ = 0;
-  Extent extent_;
-  std::vector<Curve> curves_;
-};
+/// The best run is drawn last, above the others; failed ones below all.
+std::string loss_figure(std::span<const Run> runs, const SideBySide& table) {
+  LossFigure figure(runs);
+  for (const SideBySide::Row& row : table.failed) figure.add(runs[row.run], "", "c0", true);
+  for (std::size_t i = table.rows.size(); i-- > 0;)
+    figure.add(runs[table.rows[i].run], i < kColours ? fmt::format("{}", i + 1) : "", colour_of(i),
+               i >= kColours);
+  return figure.section("Curves carry the numbers of the table's rows; failed runs are grey.");
+}
 
 std::string table_section(const SideBySide& table) {
   if (table.rows.empty()) return "";
@@ -133,10 +86,10 @@ std::string failed_section(const SideBySide& table) {
 
 std::string runs_page(std::span<const Run> runs, SortBy by) {
   const SideBySide table = side_by_side(runs, by);
-  return page_frame(counted(runs.size(), "run") + " · Trireme",
-                    {header(runs, table), LossFigure(runs, table).section(), table_section(table),
-                     failed_section(table)},
-                    "Made by trireme-report from report.json and log.jsonl of the run folders.");
+  return page_frame(
+      counted(runs.size(), "run") + " · Trireme",
+      {header(runs, table), loss_figure(runs, table), table_section(table), failed_section(table)},
+      "Made by trireme-report from report.json and log.jsonl of the run folders.");
 }
 
 }  // namespace trireme::report

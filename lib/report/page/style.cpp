@@ -4,6 +4,7 @@ namespace trireme::report {
 namespace {
 
 // c1 to c12 tell series and instruction kinds apart, also for colour-blind readers; c0 is the rest.
+// r1 to r5 rank what is alike, from the best to the worst.
 constexpr char kColours[] = R"css(
 :root {
   color-scheme: light dark;
@@ -14,6 +15,7 @@ constexpr char kColours[] = R"css(
   --c0: #98a3b0; --c1: #2f6fb5; --c2: #d9772b; --c3: #2e8f74; --c4: #7a62b8; --c5: #bf4b6b;
   --c6: #b8912b; --c7: #86b4de; --c8: #b3a3dc; --c9: #5f7f8c;
   --c10: #e3a978; --c11: #7cc2ac; --c12: #d893a8; --inside: #ffffff;
+  --r1: #0b3f86; --r2: #2f6fb5; --r3: #6fa3d4; --r4: #a5c3df; --r5: #cbd6e1;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -24,6 +26,7 @@ constexpr char kColours[] = R"css(
     --c0: #74808d; --c1: #5b9ce0; --c2: #e8944d; --c3: #4cb598; --c4: #9c86d9; --c5: #de7391;
     --c6: #d1ac4a; --c7: #3d6a97; --c8: #67588f; --c9: #7d9eac;
     --c10: #8f5c30; --c11: #2c6e5d; --c12: #8a4258; --inside: #0d1218;
+    --r1: #cfe4ff; --r2: #82b6ee; --r3: #4d82bd; --r4: #345a84; --r5: #2c4159;
   }
 }
 )css";
@@ -120,6 +123,12 @@ rect.c10 { fill: var(--c10); } rect.c11 { fill: var(--c11); } rect.c12 { fill: v
 .line.c4 { stroke: var(--c4); } .line.c5 { stroke: var(--c5); } .line.c6 { stroke: var(--c6); }
 .line.c7 { stroke: var(--c7); } .line.c8 { stroke: var(--c8); } .line.c9 { stroke: var(--c9); }
 .line.c10 { stroke: var(--c10); } .line.c11 { stroke: var(--c11); } .line.c12 { stroke: var(--c12); }
+.line.r1 { stroke: var(--r1); stroke-width: 3; } .line.r2 { stroke: var(--r2); }
+.line.r3 { stroke: var(--r3); } .line.r4 { stroke: var(--r4); } .line.r5 { stroke: var(--r5); }
+.line.lost { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 5 4; }
+circle.r1 { fill: var(--r1); } circle.r2 { fill: var(--r2); } circle.r3 { fill: var(--r3); }
+circle.r4 { fill: var(--r4); } circle.r5 { fill: var(--r5); } circle.lost { fill: var(--bad); }
+i.r1 { background: var(--r1); } i.r5 { background: var(--r5); } i.lost { background: var(--bad); }
 .dot { stroke: var(--card); stroke-width: 1.5; }
 .gantt .bar { stroke: var(--card); stroke-width: .6; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px;
@@ -145,6 +154,7 @@ th, td { padding: 5px 0 5px 18px; border-bottom: 1px solid var(--hair); text-ali
 th.t, td.t { text-align: left; } th:first-child, td:first-child { padding-left: 0; }
 td.b { width: 24%; } tr:last-child td { border-bottom: 0; }
 td.t.long { white-space: normal; overflow-wrap: anywhere; min-width: 240px; }
+a { color: var(--c1); text-decoration: none; } a:hover { text-decoration: underline; }
 td.best { font-weight: 650; color: var(--good); }
 td.good, td.fair, td.bad { background: none; font-weight: 650; }
 td.good { color: var(--good); } td.fair { color: var(--fair); } td.bad { color: var(--bad); }

@@ -65,6 +65,10 @@ std::string chip(std::string_view css, std::string_view text) {
   return fmt::format("<i class=\"{}\"></i>{}", css, escape(text));
 }
 
+std::string link(std::string_view target, std::string_view text) {
+  return fmt::format("<a href=\"{}\">{}</a>", escape(target), escape(text));
+}
+
 std::string range_bar(double min, double avg, double max, std::string_view css) {
   return fmt::format(
       "<svg class=\"cell\" height=\"12\" aria-hidden=\"true\"><rect class=\"{}\" y=\"1\" "

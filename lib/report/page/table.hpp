@@ -37,6 +37,8 @@ class Table {
 std::string bar(double share, std::string_view css);
 /// A patch of a curve's colour and a text.
 std::string chip(std::string_view css, std::string_view text);
+/// A link for a kChip cell; `target` is relative to the page.
+std::string link(std::string_view target, std::string_view text);
 /// The same as bar() to `avg`, with a line from `min` to `max`.
 std::string range_bar(double min, double avg, double max, std::string_view css);
 
