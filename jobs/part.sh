@@ -169,6 +169,7 @@ take_point() {
   mkdir -p "$job"
   rm -f "$run/exit.json" "$job/end"
   exec >>"$job/output.txt" 2>&1
+  said_before=$(wc -c <"$job/output.txt")
 }
 
 # One part of a point. Where the program could not, job/end says how it ended: the exit code and a reason.
@@ -179,7 +180,10 @@ point_part() {  # LEAST NODES
   note_end
 }
 note_end() {
-  { echo "$code"; echo "$(end_text); $(grep -v -e ' job: ' -e '^ *$' "$job/output.txt" | tail -n 1 | cut -c 1-300)"; } >"$job/end"
+  local said reason
+  said=$(tail -c "+$((said_before + 1))" "$job/output.txt" | grep -v -e ' job: ' -e '^ *$')
+  reason=$(sed -n 's/^error: //p' <<<"$said" | tail -n 1)
+  { echo "$code"; echo "$(end_text); ${reason:-$(tail -n 1 <<<"$said")}" | cut -c 1-400; } >"$job/end"
 }
 
 # The tests of the build that $bin belongs to; exit code 1 where one fails.

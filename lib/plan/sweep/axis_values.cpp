@@ -9,11 +9,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace trireme::plan {
 namespace {
 
-constexpr std::int64_t kMost = 100000;  // values of an axis
+constexpr std::int64_t kMost = 10000;  // values of an axis
 
 struct Range {
   double low = 0;
@@ -78,11 +79,13 @@ class Reader {
   }
 
   void no_twins(const std::vector<deck::Value>& values) {
-    for (std::size_t i = 0; i < values.size(); ++i)
-      for (std::size_t k = 0; k < i; ++k)
-        if (values[i] == values[k])
-          return wrong(fmt::format("{} is there twice; ask for fewer values or other ones",
-                                   deck::to_json(values[i])));
+    std::set<std::string> seen;
+    for (const deck::Value& value : values) {
+      const auto number = number_in(value);  // 1 and 1.0 are the same
+      if (seen.insert(number ? fmt::format("{}", *number) : deck::to_json(value)).second) continue;
+      return wrong(fmt::format("{} is there twice; ask for fewer values or other ones",
+                               deck::to_json(value)));
+    }
   }
 
   std::vector<deck::Value> from_list(const std::optional<Draws>& draws) {

@@ -43,7 +43,8 @@ std::string name_of(const std::vector<std::string>& keys, const SweepPoint& poin
     name += fmt::format("{}{}-", deck::split_path(keys[i]).back(), short_text(point.values[i]));
   if (name.size() > kLongestName) name.resize(kLongestName);
   if (name.back() != '-') name += '-';
-  return name + io::checksum_text(io::checksum(identity.data(), identity.size())).substr(0, 8);
+  return name +
+         io::checksum_text(io::checksum(identity.data(), identity.size())).substr(0, kHashDigits);
 }
 
 /// Odometer over the groups, the last fastest; false after the last combination.

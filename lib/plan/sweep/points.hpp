@@ -7,6 +7,9 @@
 
 namespace trireme::plan {
 
+/// Of a name, at its end.
+inline constexpr std::size_t kHashDigits = 8;
+
 struct SweepPoint {
   /// The axes' values in short and eight digits of the hash of its deck: the same deck has the same
   /// name in any sweep. Letters, digits and "._+-" only.

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::array<std::string_view, 9> kKeys = {
     "deck", "set", "axes", "zip", "random", "constraints", "objective", "bad_points", "at_once"};
-constexpr std::int64_t kMostPoints = 100000;
+constexpr std::int64_t kMostPoints = 10000;
 
 class Reader {
  public:

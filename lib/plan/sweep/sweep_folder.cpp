@@ -109,9 +109,10 @@ SweepRecord read_record(const fs::path& folder) {
         "expected the folder of a sweep at {}, found no {} in it; trireme-plan sweep and "
         "jobs/submit write one",
         folder.string(), kSweepName);
-  const auto root = deck::parse_value(io::read_file(file, "a sweep"));
+  const deck::Value root =
+      deck::parse_value(io::read_file(file, "a sweep")).value_or(deck::Value{});
   const RecordReader read(file.string());
-  const deck::Object& top = read.object(root.value_or(deck::Value{}));
+  const deck::Object& top = read.object(root);
   check(read.member<std::int64_t>(top, "schema") <= kSchema, Exit::kFile,
         "{} was written by a later version", file.string());
   SweepRecord record;
@@ -149,9 +150,11 @@ PointStatus status_of(const fs::path& folder, const SweepPoint& point) {
   }
   // The program's own record says more than an exit code does.
   if (engine::has_exit(run)) {
-    const auto root = deck::parse_value(io::read_file(run / engine::kExitName, "how a run ended"));
+    const deck::Value root =
+        deck::parse_value(io::read_file(run / engine::kExitName, "how a run ended"))
+            .value_or(deck::Value{});
     const RecordReader read((run / engine::kExitName).string());
-    const deck::Object& note = read.object(root.value_or(deck::Value{}));
+    const deck::Object& note = read.object(root);
     status.code = static_cast<int>(read.member<std::int64_t>(note, "code"));
     status.reason = read.member<std::string>(note, "reason");
     classify(status);

@@ -152,10 +152,13 @@ std::string parallel_section(const SweepResults& results) {
          "out.</p></section>";
 }
 
+/// A point by the end of its name, its values stand beside it; to its run's page where there is
+/// one.
 std::string link_to(const PointResult& one) {
-  const std::string name = one.point.name;
-  return one.has_page ? report::link(fmt::format("{}/{}/report.html", kPointsName, name), name)
-                      : report::escape(name);
+  const std::string& name = one.point.name;
+  const std::string shortened = name.substr(name.size() - std::min(name.size(), kHashDigits));
+  return one.has_page ? report::link(fmt::format("{}/{}/report.html", kPointsName, name), shortened)
+                      : report::escape(shortened);
 }
 
 std::string best_section(const SweepResults& results) {
@@ -165,8 +168,10 @@ std::string best_section(const SweepResults& results) {
   for (const std::string& name : short_keys(results.record.keys))
     columns.push_back({name, Table::Align::kNumber});
   const std::string& field = results.record.objective.field;
-  for (const std::string& name : {field, std::string("validation"), std::string("tokens/s"),
-                                  std::string("memory"), std::string("wall time")})
+  const bool validation = field != "loss.validation";
+  columns.push_back({field, Table::Align::kNumber});
+  if (validation) columns.push_back({"validation", Table::Align::kNumber});
+  for (const char* name : {"tokens/s", "memory", "wall time"})
     columns.push_back({name, Table::Align::kNumber});
   Table table(columns);
   for (std::size_t i = 0; i < std::min(order.size(), kRows); ++i) {
@@ -178,7 +183,7 @@ std::string best_section(const SweepResults& results) {
          link_to(one)}};
     for (const deck::Value& value : one.point.values) cells.push_back({shown(value)});
     cells.push_back({fmt::format("{:.6g}", one.objective), i == 0 ? "best" : ""});
-    cells.push_back({report::format_number(run.loss.validation, 4)});
+    if (validation) cells.push_back({report::format_number(run.loss.validation, 4)});
     cells.push_back({report::format_speed(run.tokens_per_second)});
     cells.push_back({report::format_bytes(report::largest_rank(run).used)});
     cells.push_back({report::format_seconds(run.seconds)});
@@ -188,7 +193,8 @@ std::string best_section(const SweepResults& results) {
       order.size() > kRows ? fmt::format("The first {} of {}. ", kRows, order.size()) : "";
   return "<section class=\"runs\"><h2>Best points</h2>" + table.take() + "<p class=\"note\">" +
          more +
-         "Names lead to the pages of the runs. All numbers: sweep.csv, sweep.h5.</p></section>";
+         "Points are called by the last digits of their names and lead to the pages of their runs. "
+         "All numbers: sweep.csv, sweep.h5.</p></section>";
 }
 
 std::string loss_section(const SweepResults& results) {

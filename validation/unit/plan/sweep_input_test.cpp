@@ -35,7 +35,7 @@ constexpr Bad kBad[] = {
     {R"("axes": {"run.seed": {"count": 2}})", R"(expected "range" or "log_range", one of both)"},
     {R"("axes": {"run.seed": {"range": [1, 2], "log_range": [1, 2], "count": 2}})", "one of both"},
     {R"("axes": {"run.seed": {"range": [2, 1], "step": 1}})",
-     "the first below the second; found [2,1]"},
+     "the first below the second; found [2, 1]"},
     {R"("axes": {"run.seed": {"range": [1], "step": 1}})", "expected [low, high]"},
     {R"("axes": {"run.seed": {"range": [1, 4]}})", R"(expected "step" or "count" with the range)"},
     {R"("axes": {"run.seed": {"range": [1, 4], "step": 0}})", "step: expected a number above 0"},
@@ -75,8 +75,8 @@ constexpr Bad kBad[] = {
      R"(bad_points: expected "refuse" or "list")"},
     {R"("axes": {"run.seed": [1]}, "at_once": 0)", "at_once: expected an integer of at least 1"},
     {R"("at_once": 1)", "nothing is varied"},
-    {R"("axes": {"run.seed": {"range": [1, 99999], "step": 1}, "model.layers": [1, 2]})",
-     "more than 100000 points"},
+    {R"("axes": {"run.seed": {"range": [1, 9999], "step": 1}, "model.layers": [1, 2]})",
+     "more than 10000 points"},
     {R"("axes": {"run.seed": [1], "run.seed": [2]})", "duplicate key"},
 };
 
