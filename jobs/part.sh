@@ -1,7 +1,7 @@
 # One part of a run: from the start of a job, or its return, to the next end. Sourced by the scripts of jobs/slurm and
 # jobs/pbs, which have read settings.sh, machine.sh and scheduler.sh before: see jobs/README.md.
 # Expects: job (folder of the job's files in the run folder), run, bin, deck, arguments, and what machine.sh sets; for
-# points of a sweep also sweep (its folder), whose job/ holds the files that all points share.
+# points of a sweep also sweep (its folder), whose job/ holds the files that all points share; else sweep is empty.
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) job: $*"; }
 
