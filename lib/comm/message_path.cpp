@@ -33,6 +33,7 @@ MessagePath::MessagePath(MPI_Comm members, const Group& group, int index,
   MPI_Comm_set_errhandler(collectives_, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(point_to_point_, MPI_ERRORS_RETURN);
   sources_.resize(static_cast<std::size_t>(group.count));
+  unposted_.reserve(static_cast<std::size_t>(Communicator::kMaxInFlight));
 }
 
 MessagePath::~MessagePath() {
@@ -62,13 +63,18 @@ void MessagePath::begin(OperationState& op) {
     case Operation::all_gather: op.stage = MessageStage::gather; break;
     case Operation::broadcast: op.stage = MessageStage::tree_receive; break;
     case Operation::send:
-    case Operation::receive: op.stage = MessageStage::point_to_point; break;
+    case Operation::receive:
+      op.stage = MessageStage::point_to_point;
+      unposted_.push_back(&op);
+      break;
   }
   if (may_move(op)) post(op);
 }
 
-/// False while a reduction or barrier has no staging memory yet.
+/// False while a reduction or barrier has no staging memory yet, and while it is not a send's or
+/// receive's turn.
 bool MessagePath::may_move(OperationState& op) {
+  if (op.stage == MessageStage::point_to_point) return !behind_another(op);
   if (op.stage != MessageStage::wait_for_area) return true;
   if (op.ticket != serving_) return false;
   const auto free = std::find(area_taken_.begin(), area_taken_.end(), false);
@@ -83,6 +89,15 @@ bool MessagePath::may_move(OperationState& op) {
                      (op.operation == Operation::all_reduce && op.bytes() <= kSmallBytes);
   op.stage = small ? MessageStage::collect : MessageStage::scatter;
   return true;
+}
+
+/// Whether an earlier send (receive) of this pair and tag has messages to post that must go first.
+bool MessagePath::behind_another(const OperationState& op) const {
+  const auto own = std::ranges::find(unposted_, &op);
+  if (own == unposted_.end()) return false;  // all of it is under way
+  return std::any_of(unposted_.begin(), own, [&](const OperationState* earlier) {
+    return earlier->operation == op.operation && earlier->peer == op.peer && earlier->tag == op.tag;
+  });
 }
 
 /// Bytes of staging memory for one member.
@@ -237,6 +252,7 @@ void MessagePath::post_point_to_point(OperationState& op) {
   } else {
     receive_from(op, op.peer, op.target + begin, bytes);
   }
+  if (op.round + 1 == rounds(op)) std::erase(unposted_, &op);
 }
 
 bool MessagePath::all_arrived(OperationState& op) {
@@ -325,7 +341,7 @@ void MessagePath::sum_staged(OperationState& op, const Piece& mine) {
 }
 
 std::string MessagePath::waiting_for(const OperationState& op) const {
-  if (op.stage == MessageStage::wait_for_area) return "behind earlier operations on this rank";
+  if (!op.posted) return "behind earlier operations on this rank";
   std::string senders;
   std::string receivers;
   for (std::size_t i = 0; i < op.requests.size(); ++i) {

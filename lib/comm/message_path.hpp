@@ -6,6 +6,9 @@
 // part, so that staging memory is bounded: pieces of my part arrive from all (scatter), are summed
 // in member order, and go back to all (gather). Small all-reduces collect everyone's buffer and sum
 // all of it on every member. Both orders are the same order for each element.
+//
+// A send longer than one message goes in rounds too. MPI keeps the order of the messages of a pair
+// and tag, so a later send or receive of theirs posts nothing before the earlier one's last round.
 
 #include "lib/comm/communicator.hpp"
 #include "lib/comm/operation_state.hpp"
@@ -61,6 +64,7 @@ class MessagePath {
   bool next_round(OperationState& op, MessageStage first);
   int tag_of(const OperationState& op) const;
   int batches(const OperationState& op) const;
+  bool behind_another(const OperationState& op) const;
 
   static constexpr int kAreas = 2;
 
@@ -78,7 +82,8 @@ class MessagePath {
   std::uint64_t next_ticket_ = 0;
   std::uint64_t serving_ = 0;
 
-  std::vector<const void*> sources_;  // scratch of sum_staged
+  std::vector<const OperationState*> unposted_;  // sends and receives with messages to post yet
+  std::vector<const void*> sources_;             // scratch of sum_staged
 };
 
 }  // namespace trireme::comm

@@ -67,8 +67,30 @@ std::int64_t send_round(Setting& setting, int messages, int tags, std::int64_t l
 TEST_P(OnEveryWay, MessagesOfAPairAndTagArriveInOrderWhateverTheMemory) {
   if (World().size() == 1) return;  // np 2 and up run it
   Setting setting(GetParam(), {}, sound_sleep());
-  const std::int64_t large = GetParam() == Way::arena ? 200'003 : 20'003;
-  EXPECT_EQ(send_round(setting, 30, 3, large), 0);
+  EXPECT_EQ(send_round(setting, 30, 3, 200'003), 0);
+}
+
+/// The sender has one long transfer under way at a time, its receiver both.
+TEST_P(OnEveryWay, TransfersOfSeveralMessagesStayApart) {
+  if (World().size() == 1) return;  // np 2 and up run it
+  Setting setting(GetParam(), ProcessGrid(1, 1, World().size()), sound_sleep());
+  Communicator& stages = setting[GroupKind::pipeline];
+  constexpr std::int64_t kCount = 120'007;
+  std::vector<float> outside(kCount);  // goes as messages inside a node too
+  float* in[2] = {setting.take<float>(kCount), setting.take<float>(kCount)};
+  if (stages.index() == 0) {
+    for (int m = 0; m < 2; ++m) {
+      fill(outside.data(), kCount, 0, m);
+      Request request = stages.send(outside.data(), kCount, DType::f32, 1, 0);
+      stages.wait(request);
+    }
+  } else if (stages.index() == 1) {
+    Request first = stages.receive(in[0], kCount, DType::f32, 0, 0);
+    Request second = stages.receive(in[1], kCount, DType::f32, 0, 0);
+    stages.wait(second);
+    stages.wait(first);
+    for (int m = 0; m < 2; ++m) EXPECT_EQ(wrong_elements(in[m], kCount, 0, m), 0) << m;
+  }
 }
 
 /// As many sends as fit before the first receive, and the receives the other way round.
