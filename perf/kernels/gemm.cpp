@@ -10,12 +10,14 @@
 #include "io/version.hpp"
 #include "kernels/base/runtime.hpp"
 #include "perf/limits/loops.hpp"
+#include "perf/limits/pages.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,31 +66,32 @@ double loop_rate(DType dtype) {
 /// The largest matrix of all shapes, filled with small numbers; zeros could be faster. Every shape
 /// uses the beginning of the same three, so that their pages are touched once.
 struct Matrices {
-  std::vector<std::byte> x, w, y;
-
-  Matrices(const std::vector<Shape3>& shapes, DType dtype) {
-    std::int64_t nx = 0, nw = 0, ny = 0;
-    for (const auto [m, n, k] : shapes) {
-      nx = std::max(nx, m * k);
-      nw = std::max(nw, n * k);
-      ny = std::max(ny, m * n);
+  Matrices(const std::vector<Shape3>& shapes, DType dtype)
+      : x(bytes_of(shapes, dtype, 0, 2)),
+        w(bytes_of(shapes, dtype, 1, 2)),
+        y(bytes_of(shapes, dtype, 0, 1)) {
+    for (const perf::Pages* operand : {&x, &w}) {
+      const std::span<float> memory = operand->floats();
+      const auto elements = static_cast<std::int64_t>(memory.size_bytes() / size_of(dtype));
+      for (std::int64_t i = 0; i < elements; ++i) {
+        const float value = static_cast<float>(i % 17 - 8) * 0.125f;
+        if (dtype == DType::bf16)
+          reinterpret_cast<BFloat16*>(memory.data())[i] = BFloat16(value);
+        else
+          memory[static_cast<std::size_t>(i)] = value;
+      }
     }
-    x = filled(nx, dtype);
-    w = filled(nw, dtype);
-    y.resize(static_cast<std::size_t>(ny) * size_of(dtype));
   }
 
+  perf::Pages x, w, y;
+
  private:
-  static std::vector<std::byte> filled(std::int64_t elements, DType dtype) {
-    std::vector<std::byte> bytes(static_cast<std::size_t>(elements) * size_of(dtype));
-    for (std::int64_t i = 0; i < elements; ++i) {
-      const float value = static_cast<float>(i % 17 - 8) * 0.125f;
-      if (dtype == DType::bf16)
-        reinterpret_cast<BFloat16*>(bytes.data())[i] = BFloat16(value);
-      else
-        reinterpret_cast<float*>(bytes.data())[i] = value;
-    }
-    return bytes;
+  /// Of the largest product of two of a shape's sizes.
+  static std::size_t bytes_of(const std::vector<Shape3>& shapes, DType dtype, std::size_t rows,
+                              std::size_t columns) {
+    std::int64_t most = 0;
+    for (const Shape3& shape : shapes) most = std::max(most, shape[rows] * shape[columns]);
+    return static_cast<std::size_t>(most) * size_of(dtype);
   }
 };
 

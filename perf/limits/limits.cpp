@@ -8,8 +8,7 @@
 
 #include "io/version.hpp"
 #include "perf/limits/loops.hpp"
-
-#include <sys/mman.h>
+#include "perf/limits/pages.hpp"
 
 #include <fmt/core.h>
 #include <pthread.h>
@@ -51,25 +50,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-/// Memory of one thread in fresh pages, given back at the end.
-class Pages {
- public:
-  explicit Pages(std::size_t bytes) : bytes_(bytes) {
-    memory_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory_ == MAP_FAILED) std::abort();
-    madvise(memory_, bytes, MADV_HUGEPAGE);
-  }
-  ~Pages() { munmap(memory_, bytes_); }
-  Pages(const Pages&) = delete;
-  Pages& operator=(const Pages&) = delete;
-
-  std::span<float> floats() { return {static_cast<float*>(memory_), bytes_ / sizeof(float)}; }
-
- private:
-  std::size_t bytes_;
-  void* memory_;
-};
-
 /// Best rate of all threads together: each piece of `work` starts on all of them at once and
 /// returns what one of them did.
 double best_rate(const Options& options, double seconds, const std::function<double(int)>& work) {
@@ -108,7 +88,7 @@ double best_rate(const Options& options, double seconds, const std::function<dou
 double first_touch(const Options& options) {
   constexpr std::size_t kHugePage = std::size_t{2} << 20;
   return best_rate(options, 0, [&](int) {
-    Pages pages(std::max(kHugePage, options.megabytes << 20));
+    perf::Pages pages(std::max(kHugePage, options.megabytes << 20));
     std::ranges::fill(pages.floats(), 1.0f);
     return static_cast<double>(pages.floats().size_bytes());
   });
@@ -123,10 +103,10 @@ int main(int argc, char** argv) {
   const double fp32 = best_rate(options, share, [](int) { return perf::multiply_fp32(1 << 21); });
   const double bf16 = best_rate(options, share, [](int) { return perf::multiply_bf16(1 << 21); });
 
-  std::vector<std::unique_ptr<Pages>> a, b;
+  std::vector<std::unique_ptr<perf::Pages>> a, b;
   for (int i = 0; i < options.threads; ++i) {
     for (auto* list : {&a, &b}) {
-      list->push_back(std::make_unique<Pages>(options.megabytes << 20));
+      list->push_back(std::make_unique<perf::Pages>(options.megabytes << 20));
       std::ranges::fill(list->back()->floats(), 1.0f);
     }
   }
