@@ -34,6 +34,7 @@ std::vector<Tensor> all_tensors(const models::Model& model,
     for (const nn::PlacedParameter& placed : unit.parameters) {
       const std::string name = nn::logical_name(unit, placed.parameter);
       tensors.push_back({"/parameters/" + name, placed.parameter.shape});
+      if (unit.frozen) continue;
       for (const std::string_view moment : moments)
         tensors.push_back(
             {"/optimizer/" + std::string(moment) + "/" + name, placed.parameter.shape});
@@ -47,11 +48,12 @@ void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model
   const comm::Coordinates at = grid.coordinates(rank);
   const std::int64_t replicas = grid.data() / model.placement.sharding.ranks;
   std::vector<std::size_t> first_tensor{0};  // by unit
+  const auto tensors_each = [&](const nn::Unit& unit) { return unit.frozen ? 1 : 1 + moments; };
   for (const nn::Unit& unit : model.units)
-    first_tensor.push_back(first_tensor.back() + unit.parameters.size() * (1 + moments));
+    first_tensor.push_back(first_tensor.back() + unit.parameters.size() * tensors_each(unit));
 
   for (const state::UnitState& unit : store.units())
-    for (std::size_t part = 0; part <= moments; ++part) {
+    for (std::size_t part = 0; part < tensors_each(*unit.unit); ++part) {
       const auto purpose = part == 0 ? program::Purpose::masters : program::Purpose::moments;
       const auto number = part == 0 ? 0 : static_cast<std::int32_t>(part) - 1;
       store.visit(unit, purpose, number, access, [&](const state::Held& held) {
@@ -67,8 +69,8 @@ void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model
           const std::int64_t rows = parameter.split_dim == 0 ? mine.size() : placed.local[0];
           for (const nn::Rectangle& rectangle : nn::rectangles(placed, held.flat, rows)) {
             Slice slice;
-            slice.tensor =
-                first_tensor[static_cast<std::size_t>(unit.index)] + p * (1 + moments) + part;
+            slice.tensor = first_tensor[static_cast<std::size_t>(unit.index)] +
+                           p * tensors_each(*unit.unit) + part;
             slice.slab = slab_of(parameter, mine, rectangle);
             slice.memory = held.values.data() + (rectangle.flat - held.flat.begin);
             slice.writes = turn && (divided || at.tensor == 0);

@@ -1,7 +1,9 @@
 // From a draft without mistakes to the typed deck.
 #include "kernels/base/error.hpp"
 #include "lib/deck/build_sections.hpp"
+#include "lib/deck/frozen_blocks.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace trireme::deck {
@@ -53,6 +55,13 @@ ModelConfig build_model(const Draft& d) {
   m.dropout = {d.number("model.dropout.embedding"), d.number("model.dropout.attention"),
                d.number("model.dropout.residual")};
   m.init = {d.number("model.init.std"), d.boolean("model.init.residual_scaled")};
+  if (const List& names = *d.at("model.frozen").list(); !names.empty()) {
+    m.frozen.resize(static_cast<std::size_t>(m.layers) + 2);
+    for (const Value& name : names) {
+      const Range blocks = *blocks_named(*name.text(), m.layers);
+      std::fill(m.frozen.begin() + blocks.begin, m.frozen.begin() + blocks.end, true);
+    }
+  }
   return m;
 }
 

@@ -63,6 +63,13 @@ struct ModelConfig {
   bool tied_embeddings = true;  ///< the head's matrix is the token embedding
   DropoutConfig dropout;
   InitConfig init;
+  /// By position of the block (embedding, layers, head): its parameters stay as they are. Empty:
+  /// all are trained.
+  std::vector<bool> frozen;
+
+  bool is_frozen(std::int64_t block) const {
+    return !frozen.empty() && frozen[static_cast<std::size_t>(block)];
+  }
 };
 
 /// Parameters of the whole model; tied embeddings count once, padding never.
@@ -75,6 +82,8 @@ std::int64_t layer_parameter_count(const ModelConfig& model);
 /// Floating-point operations of forward and backward a token, recomputation not counted:
 /// 6 N + 12 layers d context with N the parameters without position embeddings and
 /// d = heads * head_dim (Chowdhery et al. 2022, appendix B, which halves nothing for causality).
+/// Of frozen blocks the 2 N of weight gradients are not counted, and where no block before them is
+/// trained, nothing of their backward.
 double flops_per_token(const ModelConfig& model);
 
 /// Names of all presets ("gpt2-124m", "llama-7b", ...), in the order of their size by family.

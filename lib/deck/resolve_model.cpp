@@ -1,9 +1,12 @@
 // Presets, family defaults and rules for the model's open dims; contradictions between them.
 #include "lib/deck/draft.hpp"
+#include "lib/deck/frozen_blocks.hpp"
 #include "lib/deck/nearest.hpp"
 #include "lib/deck/presets.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace trireme::deck {
 
@@ -92,6 +95,30 @@ void check_dims(Draft& draft) {
                                *head_dim));
 }
 
+void check_frozen(Draft& draft) {
+  constexpr std::string_view kKey = "model.frozen";
+  const List* names = draft.at(kKey).list();
+  const auto layers = draft.known("model.layers");
+  if (names == nullptr || names->empty() || !layers || draft.mistakes.in(kKey)) return;
+  std::vector<bool> frozen(static_cast<std::size_t>(*layers) + 2);
+  for (const Value& name : *names) {
+    const auto blocks = blocks_named(*name.text(), *layers);
+    if (!blocks)
+      return draft.wrong(
+          kKey, fmt::format("model.frozen: no block is called \"{}\"; expected \"embedding\", "
+                            "\"layers.0\" to \"layers.{}\", ranges of them such as "
+                            "\"layers.0-{}\", or \"head\"",
+                            *name.text(), *layers - 1, *layers - 1));
+    std::fill(frozen.begin() + blocks->begin, frozen.begin() + blocks->end, true);
+  }
+  if (draft.boolean("model.tied_embeddings") && frozen.front() != frozen.back())
+    draft.conflict({kKey, "model.tied_embeddings"},
+                   "model.frozen names one of embedding and head, which share a matrix: name both, "
+                   "or set model.tied_embeddings to false");
+  if (std::find(frozen.begin(), frozen.end(), false) == frozen.end())
+    draft.wrong(kKey, "model.frozen names every block: leave one to be trained");
+}
+
 }  // namespace
 
 void resolve_model(Draft& draft) {
@@ -111,6 +138,7 @@ void resolve_model(Draft& draft) {
     if (draft.open(key) && !draft.mistakes.in(key))
       draft.wrong(key, fmt::format("{} is missing: give it, or model.preset", key));
   check_dims(draft);
+  check_frozen(draft);
 }
 
 }  // namespace trireme::deck

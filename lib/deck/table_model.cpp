@@ -65,6 +65,10 @@ Section model_section() {
               "on the output of attention and of the feed-forward part, before the addition. Masks "
               "are a function of seed, step, sample, layer and element: another grid, the same "
               "masks"),
+          ours("model.frozen", list_of(text()), "[]", "",
+               "blocks that are not trained: \"embedding\", \"layers.3\", \"layers.0-11\", "
+               "\"head\"; with tied embeddings embedding and head together. They have no gradients "
+               "and no optimizer state, and backward ends at the first block that is trained"),
           ours(
               "model.init.std", number().above(0), "0.02", "",
               "every matrix and embedding is drawn from N(0, std); biases start at 0, norm weights "

@@ -177,14 +177,19 @@ std::string head_text(const Setup& setup) {
   std::string out =
       comm::grid_plan(setup.grid, [&](int stage) { return setup.stage_holds(stage); });
   if (!out.empty() && out.back() != '\n') out += '\n';
+  const std::string trained =
+      setup.model.trained_parameters == setup.model.parameters
+          ? ""
+          : fmt::format(", {:.3f} M of them trained",
+                        static_cast<double>(setup.model.trained_parameters) * 1e-6);
   return out +
          fmt::format(
-             "model     {} with {:.3f} M parameters, {:.4g} flop a token\n"
+             "model     {} with {:.3f} M parameters{}, {:.4g} flop a token\n"
              "batch     {} samples of {} tokens = {} a replica x {} data x {} micro-batches; {} "
              "steps, {:.4g} tokens\n",
              deck::name_of(deck.model.family), static_cast<double>(setup.model.parameters) * 1e-6,
-             setup.flops_per_token(), deck.batch.global, deck.model.context, deck.batch.micro,
-             deck.parallel.data, deck.batch.accumulation, deck.run.max_steps,
+             trained, setup.flops_per_token(), deck.batch.global, deck.model.context,
+             deck.batch.micro, deck.parallel.data, deck.batch.accumulation, deck.run.max_steps,
              static_cast<double>(deck.run.max_steps) *
                  static_cast<double>(setup.tokens_per_step()));
 }

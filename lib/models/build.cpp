@@ -1,11 +1,13 @@
 #include "lib/models/build.hpp"
 
 #include "lib/nn/blocks.hpp"
+#include "lib/nn/frozen.hpp"
 #include "lib/nn/pieces.hpp"
 
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 
 namespace trireme::models {
 namespace {
@@ -71,8 +73,8 @@ void check_divides(const deck::ModelConfig& m, const nn::Placement& placement) {
 
 class Assembly {
  public:
-  explicit Assembly(const nn::Placement& placement)
-      : whole_left_(placement.sharding.whole_in_total) {
+  Assembly(const deck::ModelConfig& config, const nn::Placement& placement)
+      : config_(config), whole_left_(placement.sharding.whole_in_total) {
     model_.placement = placement;
   }
 
@@ -80,6 +82,7 @@ class Assembly {
     Block block;
     block.name = std::move(name);
     block.layer = static_cast<int>(model_.blocks.size());
+    const bool frozen = config_.is_frozen(block.layer);
     for (std::size_t position = 0; position < plan->units.size(); ++position) {
       constexpr std::size_t kTied = 1;
       if (plan->units[position].empty()) {
@@ -94,12 +97,15 @@ class Assembly {
       model_.units.push_back(nn::make_unit(block.name, plan->units[position],
                                            model_.placement.tensor, model_.placement.sharding,
                                            whole_left_));
+      model_.units.back().frozen = frozen;
       model_.parameters += model_.units.back().logical_elements();
+      if (!frozen) model_.trained_parameters += model_.units.back().logical_elements();
       if (position != kTied) continue;
       tied_ = block.units.back();
       model_.units.back().tied = true;
     }
-    block.plan = std::move(plan);
+    block.plan = config_.frozen.empty() ? std::move(plan) : reduced(std::move(plan), frozen);
+    trained_before_ |= !frozen;
     model_.blocks.push_back(std::move(block));
   }
 
@@ -107,7 +113,21 @@ class Assembly {
   Model& model() { return model_; }
 
  private:
+  using Plan = std::shared_ptr<const nn::BlockPlan>;
+
+  /// The plan with what is left of its backward; one for all blocks of which the same is left.
+  Plan reduced(Plan plan, bool frozen) {
+    const nn::Training training{std::vector<bool>(plan->units.size(), frozen), trained_before_};
+    if (!frozen && trained_before_) return plan;
+    Plan& known = reduced_[{plan, training}];
+    if (!known) known = nn::plan_for(*plan, training, model_.placement.tensor);
+    return known;
+  }
+
+  const deck::ModelConfig& config_;
   Model model_;
+  bool trained_before_ = false;
+  std::map<std::pair<Plan, nn::Training>, Plan> reduced_;
   std::int64_t whole_left_;  // elements of small tensors that may still stay whole
   int tied_ = -1;
 };
@@ -119,7 +139,7 @@ Model build_language_model(const deck::ModelConfig& config, const nn::Placement&
   used.sequence_parallel = placement.sequence_parallel && placement.tensor > 1;
   check_divides(config, used);
   const nn::LayerConfig layer = layer_config(config);
-  Assembly assembly(used);
+  Assembly assembly(config, used);
   assembly.model().hidden = config.hidden;
   assembly.model().position_parameters = deck::position_parameter_count(config);
   assembly.add("embedding", nn::embedding_block(layer, used));

@@ -28,6 +28,7 @@ struct Model {
   std::vector<nn::Unit> units;
   std::int64_t hidden = 0;
   std::int64_t parameters = 0;           ///< logical, all of them
+  std::int64_t trained_parameters = 0;   ///< of these, in units that are not frozen
   std::int64_t position_parameters = 0;  ///< of these, learned position embeddings
 };
 

@@ -93,6 +93,7 @@ struct Unit {
   /// Used by blocks of the first and of the last stage: each holds a replica, gradients are added
   /// up.
   bool tied = false;
+  bool frozen = false;  ///< not trained: no gradients, no optimizer state
 
   /// Sum of the logical sizes of its parameters (no padding, whole over tensor ranks).
   std::int64_t logical_elements() const;

@@ -47,9 +47,11 @@ struct Layout {
 
 Layout make_layout(const models::Model& model, const Options& options);
 
-/// Units with a replica on `stage`, ascending.
+/// Units with a replica on `stage`, ascending; of these, those that are trained.
 std::vector<std::int32_t> units_of_stage(const models::Model& model, const Layout& layout,
                                          std::int32_t stage);
+std::vector<std::int32_t> trained_units_of_stage(const models::Model& model, const Layout& layout,
+                                                 std::int32_t stage);
 
 // ---- the passes, in order
 // -----------------------------------------------------------------------------

@@ -29,4 +29,12 @@ std::vector<std::int32_t> units_of_stage(const models::Model& model, const Layou
   return {units.begin(), units.end()};
 }
 
+std::vector<std::int32_t> trained_units_of_stage(const models::Model& model, const Layout& layout,
+                                                 std::int32_t stage) {
+  std::vector<std::int32_t> units = units_of_stage(model, layout, stage);
+  std::erase_if(
+      units, [&](std::int32_t unit) { return model.units[static_cast<std::size_t>(unit)].frozen; });
+  return units;
+}
+
 }  // namespace trireme::program

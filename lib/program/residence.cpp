@@ -146,6 +146,7 @@ ResidentTable::ResidentTable(const models::Model& model, const Layout& layout,
         record(unit, Purpose::masters, 0, [&] {
           table.add_f32(unit, Purpose::masters, 0, here.optimizer_divided, here.optimizer);
         });
+      if (model.units[static_cast<std::size_t>(unit)].frozen) continue;
       record(unit, Purpose::gradients, 0, [&] { table.add_gradients(unit, here); });
       for (std::int32_t m = 0; m < options.moments; ++m)
         record(unit, Purpose::moments, m, [&] {

@@ -133,15 +133,17 @@ class Update {
   std::vector<Instruction> out_;
 };
 
+/// Weights are made of all masters, optimizer steps of what is trained.
 void Update::phase(std::int32_t stage, Kind kind) {
   std::vector<Phases> list;
-  for (const std::int32_t unit : units_of_stage(model_, layout_, stage))
+  const auto units = kind == Kind::update ? trained_units_of_stage : units_of_stage;
+  for (const std::int32_t unit : units(model_, layout_, stage))
     std::ranges::move(work_.of_unit(stage, unit, kind), std::back_inserter(list));
   Stream(std::move(list), work_.ops()).run_to(0, out_);
 }
 
 void Update::norms(std::int32_t stage) {
-  for (const std::int32_t unit : units_of_stage(model_, layout_, stage))
+  for (const std::int32_t unit : trained_units_of_stage(model_, layout_, stage))
     std::ranges::move(work_.norms(stage, unit), std::back_inserter(out_));
 }
 
@@ -172,6 +174,7 @@ std::vector<Update::Complete> Update::complete() const {
       const Buffer& buffer = grid_.buffers[static_cast<std::size_t>(id)];
       const bool gradient = buffer.content == Purpose::gradients;
       if (!gradient && buffer.content != Purpose::weights) return;
+      if (model_.units[static_cast<std::size_t>(buffer.owner)].frozen) return;
       last[{instruction.stage, buffer.owner}] = i;
       std::size_t& begin = stages[static_cast<std::size_t>(instruction.stage)].begin;
       if (gradient && begin == 0) begin = i;

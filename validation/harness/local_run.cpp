@@ -234,6 +234,7 @@ void LocalRun::Impl::update(const deck::OptimizerConfig& optimizer,
                              .states = {unit.moments[0], unit.moments[1]}};
   };
   for (std::size_t u = 0; u < model.units.size(); ++u) {
+    if (model.units[u].frozen) continue;
     const auto spans = optim::update_spans(model.units[u], optimizer);
     if (!optim::needs_tensor_norms(optimizer)) {
       for (auto& rank : memory.ranks)

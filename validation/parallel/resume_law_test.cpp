@@ -177,6 +177,20 @@ TEST_F(ResumeLaw, ChangeOfStageAndTierSameBits) {
   }
 }
 
+TEST_F(ResumeLaw, FrozenBlocksSameBitsAtAnotherStage) {
+  const auto frozen = [&](const std::string& zero) {
+    return decks.deck(
+        world.size(),
+        R"(, "zero_optimization": )" + zero + R"(, "parallel": )" + data_grid_of(world.size()),
+        {"parallel.zero.reduce_per=step", R"(model.frozen=["layers.0"])"});
+  };
+  const Finished straight = train(frozen(kHomes[0]), "straight");
+  train(frozen(kHomes[0]), "halves", "", kHalf);
+  expect_same_bits(train(frozen(kHomes[2]), "halves", "latest"), straight);
+  const std::string text = test::error_text([&] { train(at_home(kHomes[0]), "halves", "latest"); });
+  EXPECT_NE(text.find("model.frozen"), std::string::npos) << text;
+}
+
 TEST_F(ResumeLaw, AnotherGridWithinTheBound) {
   if (world.size() == 1) return;  // there is no other grid
   const Finished straight = train(deck("", grid_of(world.size())), "straight");

@@ -1,5 +1,6 @@
 #include "validation/parallel/zero_cases.hpp"
 
+#include "validation/parallel/frozen_sets.hpp"
 #include "validation/parallel/pairs.hpp"
 
 #include <fmt/format.h>
@@ -29,10 +30,11 @@ enum Axis {
   kActivationTier,
   kDividedActivations,
   kUpdatePer,
+  kFrozen,
   kAxes
 };
 using Choice = Choices<kAxes>;
-constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2, 3, 2, 2};
+constexpr Choice kSizes{4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 2, 3, 2, 2, 4};
 
 constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
 constexpr std::int64_t kSmall = 1024;  // elements: units of the tiny models have some thousands
@@ -72,6 +74,10 @@ ZeroCase made(const Choice& c, const GridCase& base) {
   zero.nvme_path = std::filesystem::temp_directory_path();
   zero.aio.checksum = c[kBuckets] == 0;
 
+  if (c[kFrozen] > 0)
+    out.deck.model.frozen = out.plain.model.frozen =
+        frozen_blocks(out.deck.model, kFrozenSets[static_cast<std::size_t>(c[kFrozen]) - 1]);
+
   // Without clipping and skipping, whatever the base asks for, updates need not wait.
   if (c[kUpdatePer]) {
     zero.update_per = deck::UpdatePer::unit;
@@ -87,7 +93,7 @@ ZeroCase made(const Choice& c, const GridCase& base) {
   out.same_bits = one_sum && !lamb && !replicas;
   constexpr std::array kTiers{"device", "cpu", "nvme"};
   out.name = fmt::format(
-      "stage {} optimizer {} parameters {}{}{}{}{}{}{}{}{}{} live {} whole {}{}{}{}{} on {}",
+      "stage {} optimizer {} parameters {}{}{}{}{}{}{}{}{}{} live {} whole {}{}{}{}{}{} on {}",
       zero.stage, kTiers[static_cast<std::size_t>(c[kOptimizerTier])],
       kTiers[static_cast<std::size_t>(c[kParameterTier])], zero.cyclic ? " cyclic" : "",
       c[kReducePer] ? " sums by micro-batch" : "", c[kGatherPer] ? " gathers by step" : "",
@@ -98,7 +104,8 @@ ZeroCase made(const Choice& c, const GridCase& base) {
       kept.tier != deck::Tier::device
           ? fmt::format(" activations {}", kTiers[static_cast<std::size_t>(kept.tier)])
           : "",
-      kept.partition ? " divided" : "", c[kUpdatePer] ? " updates by unit" : "", base.name);
+      kept.partition ? " divided" : "", c[kUpdatePer] ? " updates by unit" : "",
+      c[kFrozen] ? fmt::format(" frozen {}", c[kFrozen]) : "", base.name);
   return out;
 }
 

@@ -17,8 +17,8 @@ struct ZeroCase {
 /// Cases in which every two values of different axes (stage, tier of the optimizer and of the
 /// parameters, partition, sums by step or micro-batch, gathers likewise, updates by step or unit,
 /// bucket sizes, overlap, form of sums and of gathers, pipelined reads, ratio, budgets, groups,
-/// where activations wait) stand together at least once, each on a deck drawn from those of the
-/// grid law. The same every time.
+/// where activations wait, which blocks are frozen) stand together at least once, each on a deck
+/// drawn from those of the grid law. The same every time.
 std::vector<ZeroCase> zero_pairs(int ranks);
 /// `count` drawn from all.
 std::vector<ZeroCase> zero_random(int ranks, int count, std::uint32_t seed);

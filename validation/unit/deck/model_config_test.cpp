@@ -62,5 +62,24 @@ TEST(ModelConfig, FlopsLeaveOutPositions) {
   EXPECT_DOUBLE_EQ(flops_per_token(gpt), 6.0 * (124439808 - 1024 * 768) + 12.0 * 12 * 768 * 1024);
 }
 
+TEST(ModelConfig, FlopsOfWhatIsTrained) {
+  const auto of = [](const std::string& frozen) {
+    return load_text(small_deck(), {"model.frozen=" + frozen}).model;
+  };
+  const ModelConfig all = of("[]");
+  ASSERT_FALSE(all.tied_embeddings);
+  const auto layer = static_cast<double>(layer_parameter_count(all));
+  const auto table = static_cast<double>(all.vocabulary * all.hidden);
+  const double attention = 8.0 * static_cast<double>(all.heads * all.head_dim * all.context);
+  const double whole = flops_per_token(all);
+  // A layer between trained blocks saves its weight gradients.
+  EXPECT_DOUBLE_EQ(flops_per_token(of(R"(["layers.1"])")), whole - 2 * layer);
+  // With nothing trained before it, all of its backward.
+  EXPECT_DOUBLE_EQ(flops_per_token(of(R"(["embedding", "layers.0"])")),
+                   whole - 4 * table - 4 * layer - attention);
+  EXPECT_EQ(of(R"(["layers.1-2", "head"])").frozen,
+            (std::vector<bool>{false, false, true, true, false, true}));
+}
+
 }  // namespace
 }  // namespace trireme::deck::testing
