@@ -1,7 +1,9 @@
 # One part of a run: from the start of a job, or its return, to the next end. Sourced by the scripts of jobs/slurm and
 # jobs/pbs, which have read settings.sh, machine.sh and scheduler.sh before: see jobs/README.md.
 # Expects: job (folder of the job's files in the run folder), run, bin, deck, arguments, and what machine.sh sets; for
-# points of a sweep also sweep (its folder), whose job/ holds the files that all points share; else sweep is empty.
+# points of a sweep also sweep (its folder), whose job/ holds the files that all points share; else sweep is empty. The same of
+# study for points of a scaling study.
+hosts=''  # file with a line a rank, where it is not job/hosts
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) job: $*"; }
 
@@ -70,8 +72,10 @@ launch() {
   line=${line//\{ranks_per_node\}/$ranks_per_node}
   line=${line//\{nodes\}/$nodes}
   line=${line//\{threads\}/$threads}
-  line=${line//\{job\}/${sweep:-$run}/job}
-  case $line in *"{hostfile}"*) list_hosts >"$job/hosts" && line=${line//\{hostfile\}/$job/hosts} ;; esac
+  line=${line//\{job\}/${study:-${sweep:-$run}}/job}
+  case $line in
+    *"{hostfile}"*) list_hosts >"${hosts:=$job/hosts}" && line=${line//\{hostfile\}/$hosts} ;;
+  esac
   say "$line $*"
   rm -f "$run/exit.json"
   $line "$@" &
@@ -111,8 +115,21 @@ pretrain_part() {  # LEAST NODES
   if [ -n "$end" ]; then end=$((end - end_margin)); else say "the scheduler does not say when this job ends"; fi
   TRIREME_QUEUE_SECONDS=$(queue_seconds)
   export TRIREME_QUEUE_SECONDS
+  watch_usage &
+  watcher=$!
   launch "$bin/trireme-pretrain" "$deck" --run-dir "$run" ${resume[@]+"${resume[@]}"} ${end:+--end-time "$end"} \
     "${deck_settings[@]}" ${settings[@]+"${settings[@]}"} "${arguments[@]}"
+  kill "$watcher" 2>/dev/null
+  wait "$watcher"
+  record_usage
+}
+
+# What the scheduler measured of this part: a line of usage.jsonl, which the run's report takes in.
+record_usage() {
+  local fields
+  fields=$(usage_fields) || return 0
+  echo "{\"job\":\"${SLURM_JOB_ID:-$PBS_JOBID}\",\"restarts\":$TRIREME_RESTARTS,$fields}" >>"$run/usage.jsonl"
+  if [ -f "$run/report.json" ]; then "$bin/trireme-report" --refresh "$run" >/dev/null; fi
 }
 
 # What an exit code means to who reads the job's output.

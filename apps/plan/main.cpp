@@ -3,6 +3,7 @@
 // Sample runs (apps/plan/README.md shows what they print):
 //   trireme-plan machine jobs/machines/test-cluster.json
 //   trireme-plan layout inputs/pretrain/dictionary_tiny.json --machine FILE --nodes 4
+//   trireme-plan scaling inputs/pretrain/dictionary_tiny.json --ranks 1,2,4 --grids 1x1,2x1
 //   trireme-plan hostfile hosts --exclude worker-2
 //   trireme-plan sweep inputs/sweeps/tiny_lr.json --folder runs/lr --ranks 1
 
@@ -12,7 +13,9 @@
 #include "lib/engine/setup.hpp"
 #include "lib/plan/hostfile.hpp"
 #include "lib/plan/job_layout.hpp"
+#include "lib/plan/scaling_study.hpp"
 #include "lib/plan/sweep/sweep_folder.hpp"
+#include "lib/plan/this_machine.hpp"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -28,11 +31,16 @@ struct Options {
   std::int64_t nodes = 1;
   std::int64_t least = 0;
   bool shell = false;
+  plan::StudyRequest study;
+  std::string rank_counts;
+  std::string node_counts;
+  std::string grids;
+  std::string kinds = "strong,weak";
+  std::string folder;
   std::string hostfile;
   std::string include;
   std::string exclude;
   std::int64_t ranks = 1;
-  std::string folder;
 };
 
 std::string machine_text(const plan::Machine& machine) {
@@ -56,6 +64,10 @@ std::string layout_text(const plan::JobLayout& layout) {
   return text;
 }
 
+plan::Machine machine_of(const Options& options) {
+  return options.machine.empty() ? plan::this_machine() : plan::read_machine(options.machine);
+}
+
 std::string layout(const Options& options) {
   const plan::Machine machine = plan::read_machine(options.machine);
   const deck::Source source = deck::read_source(options.deck);
@@ -63,6 +75,23 @@ std::string layout(const Options& options) {
   const plan::JobLayout found =
       plan::lay_out_within(source, options.overrides, machine, least, options.nodes);
   return options.shell ? plan::shell_text(found) : layout_text(found);
+}
+
+std::string scaling(const Options& options) {
+  const plan::Machine machine = machine_of(options);
+  plan::StudyRequest request = options.study;
+  request.strong = options.kinds.find("strong") != std::string::npos;
+  request.weak = options.kinds.find("weak") != std::string::npos;
+  if (!options.rank_counts.empty())
+    request.ranks = plan::read_counts(options.rank_counts, "--ranks");
+  if (!options.node_counts.empty())
+    for (const std::int64_t nodes : plan::read_counts(options.node_counts, "--nodes"))
+      request.ranks.push_back(nodes * machine.ranks_per_node);
+  if (!options.grids.empty()) request.grids = plan::read_grids(options.grids);
+  const plan::ScalingStudy study =
+      plan::plan_study(deck::read_source(options.deck), options.overrides, machine, request);
+  if (!options.folder.empty()) report::write_study(options.folder, study.study);
+  return options.shell ? plan::shell_text(study) : plan::study_text(study);
 }
 
 std::string hosts(const Options& options) {
@@ -93,6 +122,28 @@ std::string kind(const Options& options) {
   return plan::is_sweep(deck::read_source(options.deck)) ? "sweep\n" : "run\n";
 }
 
+CLI::App* add_scaling(CLI::App& app, Options& options) {
+  auto* study = app.add_subcommand("scaling", "the points of a scaling study of a deck");
+  study->add_option("DECK", options.deck, "input deck")->required();
+  study->add_option("--machine", options.machine, "machine file; none: this machine");
+  auto* ranks = study->add_option("--ranks", options.rank_counts, "numbers of ranks: 1,2,4");
+  study->add_option("--nodes", options.node_counts, "the same as numbers of whole nodes")
+      ->excludes(ranks);
+  study->add_option("--grids", options.grids,
+                    "TENSORxPIPELINE with commas between; default: the deck's");
+  study->add_option("--kinds", options.kinds, "strong, weak or both")
+      ->check(CLI::IsMember({"strong", "weak", "strong,weak", "weak,strong"}));
+  study->add_option("--steps", options.study.steps, "of each point, the first one warms up");
+  study->add_option("--samples-per-rank", options.study.samples_per_rank,
+                    "weak scaling; default: the deck's batch over the fewest ranks");
+  study->add_option("--threads", options.study.threads, "a rank; default: the machine's");
+  study->add_option("--set", options.overrides, "override a key of the deck: a.b=c")
+      ->allow_extra_args(false);
+  study->add_option("--folder", options.folder, "write the plan there, as study.json");
+  study->add_flag("--shell", options.shell, "as jobs/study.sh reads it");
+  return study;
+}
+
 int run(int argc, char** argv) {
   // 1. The command line.
   Options options;
@@ -101,7 +152,7 @@ int run(int argc, char** argv) {
                        fmt::format("trireme-plan {} ({})", io::version(), io::commit()));
   app.require_subcommand(1);
   auto* machine = app.add_subcommand("machine", "check a machine file and print it");
-  machine->add_option("FILE", options.machine, "jobs/machines/NAME.json")->required();
+  machine->add_option("FILE", options.machine, "jobs/machines/NAME.json; none: this machine");
   machine->add_flag("--shell", options.shell, "as variables of a shell");
   auto* layout_of = app.add_subcommand("layout", "grid and ranks of a deck on so many nodes");
   layout_of->add_option("DECK", options.deck, "input deck")->required();
@@ -112,6 +163,7 @@ int run(int argc, char** argv) {
   layout_of->add_option("--set", options.overrides, "override a key of the deck: a.b=c")
       ->allow_extra_args(false);
   layout_of->add_flag("--shell", options.shell, "as variables of a shell");
+  auto* study = add_scaling(app, options);
   auto* hostfile = app.add_subcommand("hostfile", "hosts of a DeepSpeed hostfile, for mpirun");
   hostfile->add_option("FILE", options.hostfile, "lines HOST slots=N")->required();
   hostfile->add_option("--include", options.include, "only these: HOST[:SLOT,SLOT][@HOST...]");
@@ -139,10 +191,11 @@ int run(int argc, char** argv) {
   // 2. What was asked for.
   std::string text;
   if (machine->parsed()) {
-    const plan::Machine read = plan::read_machine(options.machine);
+    const plan::Machine read = machine_of(options);
     text = options.shell ? plan::shell_text(read) : machine_text(read);
   }
   if (layout_of->parsed()) text = layout(options);
+  if (study->parsed()) text = scaling(options);
   if (hostfile->parsed()) text = hosts(options);
   if (sweep_of->parsed()) text = sweep(options);
   if (kind_of->parsed()) text = kind(options);

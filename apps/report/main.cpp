@@ -6,6 +6,7 @@
 //   trireme-report runs/all --page runs/all.html
 //   trireme-report --compare runs/base runs/new --junit runs/compare.xml
 //   trireme-report --sweep runs/lr
+//   trireme-report --scaling runs/study --page runs/study/scaling.html
 
 #include "io/metrics/write_file.hpp"
 #include "io/version.hpp"
@@ -14,6 +15,8 @@
 #include "lib/report/compare.hpp"
 #include "lib/report/regression.hpp"
 #include "lib/report/report.hpp"
+#include "lib/report/scaling.hpp"
+#include "lib/report/usage.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -30,11 +33,13 @@ using namespace trireme;
 struct Options {
   std::vector<std::string> folders;
   bool html = false;
+  bool refresh = false;
   bool csv = false;
   bool steps = false;
   bool json = false;
   bool compare = false;
   bool sweep = false;
+  bool scaling = false;
   report::SortBy sort = report::SortBy::loss;
   report::Tolerances tolerances;
   std::string page;
@@ -81,14 +86,19 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   app.set_version_flag("--version", io::version() + " " + io::commit());
   app.add_option("FOLDER", options.folders, "run folders, or folders of them")->required();
   auto* html = app.add_flag("--html", options.html, "write report.html of each run anew");
+  auto* refresh = app.add_flag("--refresh", options.refresh,
+                               "take what the scheduler measured into report.json and its page");
   auto* csv = app.add_flag("--csv", options.csv, "one line a run, full precision");
   auto* steps = app.add_flag("--steps", options.steps, "CSV of every step of every run");
   auto* json = app.add_flag("--json", options.json, "the same as --csv in JSON");
   auto* compare = app.add_flag("--compare", options.compare,
                                "judge two sets of runs, BASE and NEW: exit 1 on a regression");
+  auto* scaling = app.add_flag("--scaling", options.scaling,
+                               "FOLDER is a scaling study's: its numbers, as CSV with --csv");
   auto* sweep = app.add_flag("--sweep", options.sweep,
                              "the folder of a sweep: write sweep.csv, sweep.h5 and sweep.html");
-  app.add_option("--page", options.page, "write one page of all runs, or of the comparison");
+  app.add_option("--page", options.page,
+                 "write one page of all runs, of the comparison or of the study");
   app.add_option("--sort", options.sort, "order of table and page: loss, speed, memory, time, name")
       ->transform(CLI::CheckedTransformer(kSorts));
   const auto tolerance = [&](const char* name, double& value, const char* help) {
@@ -101,11 +111,12 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   tolerance("--throughput-tolerance", options.tolerances.throughput, "the same of tokens/s");
   tolerance("--memory-tolerance", options.tolerances.memory, "the same of the largest rank");
   app.add_option("--junit", options.junit, "write the comparison as JUnit's XML")->needs(compare);
-  for (auto* one : {html, csv, steps, json, compare, sweep}) {
-    for (auto* other : {html, csv, steps, json, compare, sweep}) {
+  for (auto* one : {html, refresh, csv, steps, json, compare, sweep}) {
+    for (auto* other : {html, refresh, csv, steps, json, compare, sweep}) {
       if (one != other) one->excludes(other);
     }
   }
+  for (auto* one : {html, refresh, steps, json, compare, sweep}) scaling->excludes(one);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -150,8 +161,21 @@ int sweep(const Options& options) {
   return results.unread.empty() ? 0 : static_cast<int>(Exit::kFile);
 }
 
+int scaling(const Options& options) {
+  check(options.folders.size() == 1, Exit::kUsage, "--scaling takes one study's folder, found {}",
+        options.folders.size());
+  const report::Scaling study = report::read_scaling(options.folders[0]);
+  print(options.csv ? report::scaling_csv(study) : report::scaling_text(study));
+  if (!options.page.empty()) io::write_file_atomically(options.page, report::scaling_page(study));
+  return 0;
+}
+
 int show(const Options& options) {
   int worst = 0;
+  if (options.refresh) {
+    for (const std::string& folder : options.folders) report::refresh_report(folder);
+    return worst;
+  }
   const std::vector<report::Run> runs = read_runs(options.folders, worst);
   if (options.html) {
     for (const report::Run& one : runs) {
@@ -183,6 +207,7 @@ int main(int argc, char** argv) {
   if (const auto done = parse(argc, argv, options)) return *done;
   try {
     if (options.sweep) return sweep(options);
+    if (options.scaling) return scaling(options);
     return options.compare ? compare(options) : show(options);
   } catch (const trireme::Error& error) {
     std::fprintf(stderr, "trireme-report: %s\n", error.what());

@@ -1,6 +1,6 @@
 # What PBS knows of this job, and how the next one is submitted. A user may not rerun a job (qrerun is the operators').
 cd "${PBS_O_WORKDIR:-$HOME}" || exit  # a PBS job starts in $HOME
-exec >>"$job/output.txt" 2>&1         # PBS would write a file a job, at its end
+exec >>"${output:-$job/output.txt}" 2>&1         # PBS would write a file a job, at its end
 
 job_attribute() { qstat -f "$PBS_JOBID" | sed -n "s/^ *$1 = //p"; }
 
@@ -40,4 +40,15 @@ this_job() { echo "$PBS_JOBID"; }
 requeue() {
   local next
   next=$(submit_next "$job/script") && say "goes on as $next"
+}
+
+# What PBS measured of this job so far, as fields of a JSON object: memory of all its tasks in bytes.
+watch_usage() { :; }
+usage_fields() {
+  local memory
+  memory=$(job_attribute resources_used.mem)
+  case $memory in
+    *kb) echo "\"memory\":$((${memory%kb} * 1024)),\"energy\":null,\"source\":\"resources_used.mem of the whole job; no energy: PBS does not say\"" ;;
+    *) echo '"memory":null,"energy":null,"source":"PBS does not say"' ;;
+  esac
 }

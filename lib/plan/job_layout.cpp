@@ -3,7 +3,6 @@
 #include "kernels/base/error.hpp"
 #include "lib/deck/draft.hpp"
 #include "lib/engine/fit.hpp"
-#include "lib/engine/setup.hpp"
 
 #include <fmt/format.h>
 
@@ -24,17 +23,6 @@ std::int64_t bytes_of_rank(const engine::Setup& setup) {
   for (const engine::Excess& need : engine::excesses(least, {&setup.training, &setup.evaluation}))
     bytes[static_cast<std::size_t>(need.stage)] += need.planned;
   return *std::max_element(bytes.begin(), bytes.end());
-}
-
-void check_memory(const engine::Setup& setup, const Machine& machine) {
-  const std::int64_t share = machine.node.memory / machine.ranks_per_node;
-  const std::int64_t bytes = bytes_of_rank(setup);
-  check(bytes <= share, Exit::kUsage,
-        "a rank needs {:.2f} GiB in memory, {} ranks a node of {} leave it {:.2f} GiB of {:.0f} "
-        "GiB; divide the model further (parallel.tensor, parallel.pipeline, zero_optimization) or "
-        "start fewer ranks a node",
-        static_cast<double>(bytes) / kGiB, machine.ranks_per_node, machine.name,
-        static_cast<double>(share) / kGiB, static_cast<double>(machine.node.memory) / kGiB);
 }
 
 /// State on NVMe without a folder of the deck's own goes to the node's.
@@ -66,6 +54,17 @@ std::vector<std::vector<std::string>> model_axes(const deck::Draft& draft, const
 
 }  // namespace
 
+void check_memory(const engine::Setup& setup, const Machine& machine, std::int64_t ranks_per_node) {
+  const std::int64_t share = machine.node.memory / ranks_per_node;
+  const std::int64_t bytes = bytes_of_rank(setup);
+  check(bytes <= share, Exit::kUsage,
+        "a rank needs {:.2f} GiB in memory, {} ranks a node of {} leave it {:.2f} GiB of {:.0f} "
+        "GiB; divide the model further (parallel.tensor, parallel.pipeline, zero_optimization) or "
+        "start fewer ranks a node",
+        static_cast<double>(bytes) / kGiB, ranks_per_node, machine.name,
+        static_cast<double>(share) / kGiB, static_cast<double>(machine.node.memory) / kGiB);
+}
+
 JobLayout lay_out(const deck::Source& source, const std::vector<std::string>& overrides,
                   const Machine& machine, std::int64_t nodes) {
   check(nodes >= 1 && nodes <= machine.nodes, Exit::kUsage,
@@ -87,7 +86,7 @@ JobLayout lay_out(const deck::Source& source, const std::vector<std::string>& ov
     all.insert(all.end(), layout.settings.begin(), layout.settings.end());
     try {
       const engine::Setup setup(deck::load(source, all, layout.ranks));
-      check_memory(setup, machine);
+      check_memory(setup, machine, machine.ranks_per_node);
       layout.parallel = setup.deck.parallel;
       layout.batch = setup.deck.batch;
       return layout;

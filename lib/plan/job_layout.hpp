@@ -3,6 +3,7 @@
 // came back on another number of nodes asks again.
 
 #include "lib/deck/deck.hpp"
+#include "lib/engine/setup.hpp"
 #include "lib/plan/machine.hpp"
 
 namespace trireme::plan {
@@ -29,6 +30,9 @@ JobLayout lay_out(const deck::Source& deck, const std::vector<std::string>& over
 /// deck goes. Throws what lay_out() says of `nodes` when there is none.
 JobLayout lay_out_within(const deck::Source& deck, const std::vector<std::string>& overrides,
                          const Machine& machine, std::int64_t least, std::int64_t nodes);
+
+/// Throws Exit::kUsage where the fullest rank needs more memory than its share of a node.
+void check_memory(const engine::Setup& setup, const Machine& machine, std::int64_t ranks_per_node);
 
 /// The layout as variables of a POSIX shell.
 std::string shell_text(const JobLayout& layout);

@@ -6,7 +6,9 @@
 #include "kernels/gemm/gemm.hpp"
 #include "lib/program/print.hpp"
 #include "lib/report/measured_rates.hpp"
+#include "lib/report/placement.hpp"
 #include "lib/report/report.hpp"
+#include "lib/report/usage.hpp"
 
 #include <fmt/format.h>
 
@@ -286,12 +288,16 @@ RunReport collect(const comm::World& world, const Runtime& runtime, Trainer& tra
   add_regions(report, world, trainer);
   add_traffic(report, world, trainer);
   add_io(report, world, trainer);
+  const Placement placement = placement_of(world);
+  report.environment.machines = placement.machines;
+  report.environment.cores = placement.cores;
   report.timeline.step = outcome.last_step;
   const bool stepped = outcome.last_step >= outcome.first_step;
   if (trainer.setup().deck.report.timeline && stepped) add_timeline(report, world, trainer);
   const program::Rates rates = rates_of_run(world, trainer, stepped);
   if (world.rank() != 0) return report;
   fill_from_log(report, io::read_log(trainer.folder() / io::kLogName), outcome.first_step);
+  add_usage(report, trainer.folder());
   report.bubble.predicted = program::simulate(trainer.setup().training, rates).bubble;
   report.bubble.measured = measured_bubble(report.timeline);
   return report;

@@ -1,12 +1,12 @@
 // Several runs as CSV and JSON.
 
 #include "lib/report/compare.hpp"
+#include "lib/report/csv.hpp"
 #include "lib/report/report.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace trireme::report {
@@ -62,10 +62,7 @@ Json flat(const Run& run) {
 std::string csv_cell(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return csv_text(value.get<std::string>());
-  if (value.is_number_float()) {
-    const auto number = value.get<double>();
-    return std::isfinite(number) ? fmt::format("{}", number) : "";
-  }
+  if (value.is_number_float()) return csv_number(value.get<double>());
   return value.dump();
 }
 
@@ -78,16 +75,6 @@ std::vector<Json> rows_of(std::span<const Run> runs) {
 }
 
 }  // namespace
-
-std::string csv_text(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
 
 std::string runs_csv(std::span<const Run> runs) {
   std::string text;
@@ -115,15 +102,12 @@ std::string runs_json(std::span<const Run> runs) {
 std::string steps_csv(std::span<const Run> runs) {
   std::string text =
       "run,step,tokens,loss,grad_norm,lr,loss_scale,seconds,tokens_per_second,mfu\r\n";
-  const auto number = [](double value) {
-    return std::isfinite(value) ? fmt::format(",{}", value) : std::string(",");
-  };
   for (const Run& run : runs) {
     for (const io::StepRecord& step : run.log.steps) {
       text += fmt::format("{},{},{}", csv_text(run.name), step.step, step.tokens);
       for (const double value : {step.loss, step.grad_norm, step.lr, step.loss_scale, step.seconds,
                                  step.tokens_per_second, step.mfu}) {
-        text += number(value);
+        text += ',' + csv_number(value);
       }
       text += "\r\n";
     }

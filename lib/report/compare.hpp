@@ -42,9 +42,6 @@ std::string runs_csv(std::span<const Run> runs);
 /// An array of flat objects with the keys of runs_csv's head; unknown numbers are null.
 std::string runs_json(std::span<const Run> runs);
 
-/// One cell by RFC 4180: quotes around what holds a comma, a quote or a line's end.
-std::string csv_text(const std::string& text);
-
 /// Every step of every run, with "run" and the keys of log.jsonl.
 std::string steps_csv(std::span<const Run> runs);
 

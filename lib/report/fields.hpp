@@ -140,6 +140,9 @@ void fields(F&& f, Like<Part> auto& part) {
   f("finished", part.finished);
   f("reason", part.reason);
   f("code", part.code);
+  f("memory", part.memory);
+  f("energy", part.energy);
+  f("usage", part.usage);
 }
 
 template <class F>
@@ -164,6 +167,8 @@ void fields(F&& f, Like<Environment> auto& environment) {
   f("cpu", environment.cpu);
   f("isa", environment.isa);
   f("threads", environment.threads);
+  f("machines", environment.machines);
+  f("cores", environment.cores);
   f("compiler", environment.compiler);
   f("libraries", environment.libraries);
   f("started", environment.started);

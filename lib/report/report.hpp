@@ -39,6 +39,9 @@ struct LargestRank {
 };
 LargestRank largest_rank(const RunReport& report);
 
+/// Whether the ranks have more compute threads than hardware threads to run on.
+bool oversubscribed(const RunReport& report);
+
 /// Ranks whose timeline is worth keeping on a grid of `world_size` ranks: all up to `most`, beyond
 /// that evenly spread ones with the first and the last. A pure function, so all ranks agree.
 std::vector<int> timeline_ranks(int world_size, int most = 16);

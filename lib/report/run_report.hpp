@@ -142,6 +142,9 @@ struct Part {
   std::string finished;  ///< UTC; empty where it left no record: killed, or done again
   std::string reason;    ///< why it stopped, empty like `finished`
   std::optional<std::int64_t> code;
+  std::optional<std::int64_t> memory;  ///< bytes, by the scheduler: Slurm's largest task, PBS's job
+  double energy = kUnknown;            ///< joules, by the scheduler
+  std::string usage;  ///< where both come from, or why they are not there; empty: it was not asked
 };
 
 /// One instruction as it ran. Seconds from the start of the step.
@@ -162,8 +165,10 @@ struct Timeline {
 struct Environment {
   std::string host;  ///< of rank 0
   std::string cpu;
-  std::string isa;  ///< instruction path that ran: "avx2", "avx512_core_bf16"
-  int threads = 1;  ///< a rank
+  std::string isa;            ///< instruction path that ran: "avx2", "avx512_core_bf16"
+  int threads = 1;            ///< a rank
+  std::int64_t machines = 0;  ///< kernels under the ranks: nodes may share one; 0: not known
+  std::int64_t cores = 0;     ///< hardware threads of these that ranks may use; 0: not known
   std::string compiler;
   std::map<std::string, std::string> libraries;  ///< name -> version
   std::string started;                           ///< UTC

@@ -5,6 +5,7 @@
 #include "lib/deck/deck.hpp"
 #include "lib/engine/run_folder.hpp"
 #include "lib/report/report.hpp"
+#include "lib/report/usage.hpp"
 
 #include <algorithm>
 #include <map>
@@ -103,6 +104,7 @@ Run read_run(const fs::path& run_dir) {
     return read_failed(run_dir);
   Run run{run_dir.string(), read_report(run_dir), {}};
   run.log = io::read_log(run_dir / io::kLogName);
+  add_usage(run.report, run_dir);
   // A part that fails after the run was resumed leaves the report of the part before.
   if (fs::exists(run_dir / engine::kExitName))
     if (const ExitRecord last = read_exit(run_dir); last.code != run.report.exit.code)

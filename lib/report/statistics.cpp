@@ -68,7 +68,10 @@ std::vector<Part> parts_of(const io::LogContents& log) {
                      start.time,
                      "",
                      "",
-                     {}});
+                     {},
+                     {},
+                     kUnknown,
+                     ""});
   }
   if (!parts.empty() && !log.steps.empty()) parts.back().last_step = log.steps.back().step;
   for (std::size_t i = 0; i < log.stops.size(); ++i) {
@@ -157,6 +160,12 @@ LargestRank largest_rank(const RunReport& report) {
     if (more) largest = memory;
   }
   return largest;
+}
+
+bool oversubscribed(const RunReport& report) {
+  const Environment& environment = report.environment;
+  return environment.cores > 0 &&
+         std::int64_t{report.world_size} * environment.threads > environment.cores;
 }
 
 std::vector<int> timeline_ranks(int world_size, int most) {

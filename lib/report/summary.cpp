@@ -2,6 +2,7 @@
 
 #include "lib/report/format.hpp"
 #include "lib/report/report.hpp"
+#include "lib/report/usage.hpp"
 
 #include <fmt/format.h>
 
@@ -21,6 +22,8 @@ std::string part_text(const Part& part) {
     if (std::isfinite(part.queue_seconds))
       text += fmt::format(" after {} in the queue", format_seconds(part.queue_seconds));
   }
+  if (const std::string usage = usage_text(part); !usage.empty() && usage != "-")
+    text += fmt::format(" used {}", usage);
   return text + ": " + (part.finished.empty() ? "no record of its end" : part.reason);
 }
 

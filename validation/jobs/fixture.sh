@@ -15,9 +15,10 @@ cancel_jobs() {
   for ((i = 0; i < 100; ++i)); do [ -n "$(ours)" ] || break; sleep 0.1; done
 }
 
-# With it a step takes at least MILLISECONDS and a checkpoint MILLISECONDS: a test can act between two of them.
-slow() { export LD_PRELOAD=$build/validation/jobs/libslow_steps.so SLOW_STEPS=$1 SLOW_SAVES=${2:-0}; }
-fast() { unset LD_PRELOAD SLOW_STEPS SLOW_SAVES; }
+# With it a step takes at least MILLISECONDS, a checkpoint MILLISECONDS and a message between nodes MILLISECONDS: a test can act
+# between two of them.
+slow() { export LD_PRELOAD=$build/validation/jobs/libslow_steps.so SLOW_STEPS=$1 SLOW_SAVES=${2:-0} SLOW_SENDS=${3:-0}; }
+fast() { unset LD_PRELOAD SLOW_STEPS SLOW_SAVES SLOW_SENDS; }
 
 # submit NAME ARGUMENT...: jobs/submit into the run folder NAME; sets $code and $id, keeps what it said in `output`.
 submit() {
@@ -25,7 +26,7 @@ submit() {
   shift
   code=0 id=''
   "$jobs/submit" deck.json --machine "${machine:-test-cluster}" --run-dir "$work/$name" "$@" >output 2>&1 || code=$?
-  if [ $code = 0 ]; then id=$(sed -n 's/^job \([^,]*\),.*/\1/p' output); fi
+  if [ $code = 0 ]; then id=$(sed -n 's/^job \(.*\), run folder .*/\1/p' output); fi
   if [ -n "$id" ]; then started+=("$id"); fi
 }
 

@@ -1,6 +1,7 @@
 // Loaded before the C library and HDF5 into the ranks of a job, so that tests can act at a known
 // moment of a run on any machine: SLOW_STEPS=MILLISECONDS is added to each step (where rank 0
-// writes its line), SLOW_SAVES=MILLISECONDS to each checkpoint (where ranks open its state).
+// writes its line), SLOW_SAVES=MILLISECONDS to each checkpoint (where ranks open its state),
+// SLOW_SENDS=MILLISECONDS to each message between nodes.
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -26,6 +27,16 @@ extern "C" ssize_t write(int file, const void* bytes, std::size_t size) {
   if (size > sizeof(kStep) && std::memcmp(bytes, kStep, sizeof(kStep) - 1) == 0)
     wait_for("SLOW_STEPS");
   return real(file, bytes, size);
+}
+
+// Open MPI's handles are pointers.
+extern "C" int MPI_Isend(const void* data, int count, void* type, int to, int tag, void* comm,
+                         void** request);
+extern "C" int MPI_Isend(const void* data, int count, void* type, int to, int tag, void* comm,
+                         void** request) {
+  static const auto real = reinterpret_cast<decltype(&MPI_Isend)>(dlsym(RTLD_NEXT, "MPI_Isend"));
+  wait_for("SLOW_SENDS");
+  return real(data, count, type, to, tag, comm, request);
 }
 
 extern "C" hid_t H5Fopen(const char* name, unsigned flags, hid_t access);

@@ -4,6 +4,7 @@
 #include "kernels/base/error.hpp"
 #include "lib/plan/sweep/axis_values.hpp"
 #include "lib/report/compare.hpp"
+#include "lib/report/csv.hpp"
 #include "lib/report/number_field.hpp"
 #include "lib/report/report.hpp"
 

@@ -54,6 +54,17 @@ std::string tile(std::string_view name, const std::string& value, const std::str
       escape(name), escape(number), escape(unit), escape(more));
 }
 
+/// "2 on 1 machine, oversubscribed: 8 threads"
+std::string cores_text(const RunReport& report) {
+  const Environment& environment = report.environment;
+  if (environment.cores == 0) return "";
+  const std::string cores =
+      fmt::format("{} on {}", environment.cores, counted(environment.machines, "machine"));
+  if (!oversubscribed(report)) return cores;
+  return fmt::format("{}, oversubscribed: {} threads", cores,
+                     std::int64_t{report.world_size} * environment.threads);
+}
+
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
 std::string facts(const Facts& list) {
@@ -131,6 +142,7 @@ std::string setting_section(const RunReport& report) {
                      {"processor", environment.cpu},
                      {"instructions", environment.isa},
                      {"threads a rank", fmt::format("{}", environment.threads)},
+                     {"cores", cores_text(report)},
                      {"compiler", environment.compiler},
                      {"libraries", libraries}};
   const Facts shape = {

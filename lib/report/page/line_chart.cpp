@@ -32,7 +32,7 @@ class Plot {
       svg_.text(0, down(tick.at) + 4, -8, tick.label, "tick end");
     }
     svg_.horizontal(chart_.height, "axis");
-    for (const Tick& tick : chart_.x.ticks(chart_.x_ticks)) {
+    for (const Tick& tick : x_ticks()) {
       svg_.vertical(tick.at, chart_.height, chart_.height + 4, "axis");
       svg_.text(tick.at, chart_.height + 18, 0, tick.label, "tick middle");
     }
@@ -41,6 +41,14 @@ class Plot {
       svg_.vertical(x, 0, chart_.height, "mark");
       svg_.text(x, 10, 4, "resumed", "tick start");
     }
+  }
+
+  std::vector<Tick> x_ticks() const {
+    if (chart_.x_values.empty()) return chart_.x.ticks(chart_.x_ticks);
+    std::vector<Tick> ticks;
+    for (const std::int64_t value : chart_.x_values)
+      ticks.push_back({chart_.x(static_cast<double>(value)), fmt::format("{}", value)});
+    return ticks;
   }
 
   void reference() {
@@ -70,8 +78,11 @@ class Plot {
     if (curve.dots) {
       for (std::size_t i = 0; i < points.size(); ++i) {
         if (std::isnan(points[i].y)) continue;
-        svg_.dot(points[i].x, down(points[i].y), 3, "dot " + curve.css,
-                 fmt::format("step {}: {:.4f}", curve.samples[i].step, curve.samples[i].value));
+        const Sample& sample = curve.samples[i];
+        svg_.dot(points[i].x, down(points[i].y), sample.open ? 4 : 3,
+                 (sample.open ? "ring " : "dot ") + curve.css,
+                 fmt::format("{} {}: {:.4g}{}", chart_.x_name, sample.step,
+                             sample.value * chart_.y_unit.factor, chart_.y_unit.suffix));
       }
     }
     if (curve.name.empty()) return;

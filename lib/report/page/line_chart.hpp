@@ -13,6 +13,7 @@ namespace trireme::report {
 struct Sample {
   std::int64_t step = 0;
   double value = 0;
+  bool open = false;  ///< drawn as a ring: it counts, but not like the others
 };
 
 struct Curve {
@@ -42,6 +43,9 @@ struct LineChart {
   std::vector<Curve> curves = {};
   std::optional<Reference> reference = std::nullopt;
   std::vector<Sample> marks = {};  ///< steps at which the run resumed
+  /// Values that the x axis labels; empty: about x_ticks round ones.
+  std::vector<std::int64_t> x_values = {};
+  std::string x_name = "step";  ///< what the tips of dots call x
 };
 
 /// Curves of thousands of steps are thinned without losing extremes; values above the axis are cut

@@ -129,7 +129,12 @@ rect.c10 { fill: var(--c10); } rect.c11 { fill: var(--c11); } rect.c12 { fill: v
 circle.r1 { fill: var(--r1); } circle.r2 { fill: var(--r2); } circle.r3 { fill: var(--r3); }
 circle.r4 { fill: var(--r4); } circle.r5 { fill: var(--r5); } circle.lost { fill: var(--bad); }
 i.r1 { background: var(--r1); } i.r5 { background: var(--r5); } i.lost { background: var(--bad); }
+.line.ideal { stroke: var(--soft); stroke-dasharray: 3 4; stroke-width: 1.5; }
 .dot { stroke: var(--card); stroke-width: 1.5; }
+circle.ring { fill: var(--card); stroke-width: 2; }
+.ring.c1 { stroke: var(--c1); } .ring.c2 { stroke: var(--c2); } .ring.c3 { stroke: var(--c3); }
+.ring.c4 { stroke: var(--c4); } .ring.c5 { stroke: var(--c5); } .ring.c6 { stroke: var(--c6); }
+.ring.c7 { stroke: var(--c7); } .ring.c8 { stroke: var(--c8); } .ring.c9 { stroke: var(--c9); }
 .gantt .bar { stroke: var(--card); stroke-width: .6; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px;
   color: var(--soft); margin-bottom: 8px; }

@@ -6,11 +6,14 @@
 #include "lib/report/page/sections.hpp"
 #include "lib/report/page/table.hpp"
 #include "lib/report/report.hpp"
+#include "lib/report/usage.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace trireme::report {
 namespace {
@@ -58,6 +61,16 @@ std::string files(const RunReport& report) {
                bandwidth(row.bytes, row.seconds)});
   }
   return "<h2>Checkpoints and files</h2>" + table.take();
+}
+
+/// Where the column "Used" comes from.
+std::string usage_note(const RunReport& report) {
+  std::set<std::string> sources;
+  for (const Part& part : report.parts)
+    if (!part.usage.empty()) sources.insert(part.usage);
+  return sources.empty()
+             ? ""
+             : escape(fmt::format(" Used, by the scheduler: {}.", fmt::join(sources, "; ")));
 }
 
 }  // namespace
@@ -124,18 +137,20 @@ std::string parts_section(const RunReport& report) {
                {"Queue", kText},
                {"Hosts", kText},
                {"Waited"},
+               {"Used"},
                {"Started", kText},
                {"Ended", kText}});
   for (const Part& part : report.parts) {
     table.row({fmt::format("{} to {}", part.first_step, part.last_step), format_integer(part.ranks),
                format_integer(part.nodes),
                part.job.empty() ? "" : fmt::format("{} restart {}", part.job, part.restarts),
-               part.queue, part.hosts, format_seconds(part.queue_seconds), part.started,
-               part.finished.empty() ? "no record" : part.reason});
+               part.queue, part.hosts, format_seconds(part.queue_seconds), usage_text(part),
+               part.started, part.finished.empty() ? "no record" : part.reason});
   }
   return "<section><h2>Parts of the run</h2>" + table.take() +
          "<p class=\"note\">One row a process. Steps behind the checkpoint from which the next "
-         "part resumed were done again and are counted there.</p></section>";
+         "part resumed were done again and are counted there." +
+         usage_note(report) + "</p></section>";
 }
 
 std::string traffic_section(const RunReport& report) {

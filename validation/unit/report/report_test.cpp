@@ -48,11 +48,11 @@ TEST(Report, KeysAreExactlyTheDocumentedOnes) {
   EXPECT_EQ(keys_of(json["exit"]), "reason code");
   EXPECT_EQ(keys_of(json["parts"][0]),
             "first_step last_step ranks nodes scheduler job queue hosts restarts queue_seconds "
-            "started finished reason code");
+            "started finished reason code memory energy usage");
   EXPECT_EQ(keys_of(json["timeline"]), "step spans");
   EXPECT_EQ(keys_of(json["timeline"]["spans"][0]), "rank lane kind label start end");
   EXPECT_EQ(keys_of(json["environment"]),
-            "host cpu isa threads compiler libraries started finished");
+            "host cpu isa threads machines cores compiler libraries started finished");
   EXPECT_EQ(keys_of(json["expect"]), "quantity low high found verdict");
   EXPECT_TRUE(json["peak_rss"].is_array() && json["peak_rss"].size() == 8);
   EXPECT_TRUE(json["warnings"].is_array());

@@ -147,22 +147,28 @@ Sample make(int data, int tensor, int pipeline, std::int64_t steps, int micro_ba
   sample.log = make_log(steps, report.model.flops_per_token);
   fill_from_log(report, sample.log);
   report.seconds = 351.8;
-  report.parts = {{1, steps / 2, report.world_size, report.nodes, "slurm", "7", "low", "node[1-4]",
-                   0, 62, "2026-11-21T12:00:00Z", "2026-11-21T12:03:00Z", "SIGTERM", 10},
-                  {steps / 2 + 1,
-                   steps,
-                   report.world_size,
-                   report.nodes,
-                   "slurm",
-                   "7",
-                   "low",
-                   "node[3-6]",
-                   1,
-                   11,
-                   "2026-11-21T12:04:00Z",
-                   "",
-                   "",
-                   {}}};
+  Part preempted;
+  preempted.first_step = 1;
+  preempted.last_step = steps / 2;
+  preempted.ranks = report.world_size;
+  preempted.nodes = report.nodes;
+  preempted.scheduler = "slurm";
+  preempted.job = "7";
+  preempted.queue = "low";
+  Part last = preempted;
+  preempted.hosts = "node[1-4]";
+  preempted.queue_seconds = 62;
+  preempted.started = "2026-11-21T12:00:00Z";
+  preempted.finished = "2026-11-21T12:03:00Z";
+  preempted.reason = "SIGTERM";
+  preempted.code = 10;
+  last.first_step = steps / 2 + 1;
+  last.last_step = steps;
+  last.hosts = "node[3-6]";
+  last.restarts = 1;
+  last.queue_seconds = 11;
+  last.started = "2026-11-21T12:04:00Z";
+  report.parts = {preempted, last};
   report.timeline = make_timeline(report.grid, report.world_size, steps / 2);
   report.bubble = {static_cast<double>(pipeline - 1) / (micro_batches + pipeline - 1),
                    measured_bubble(report.timeline)};
