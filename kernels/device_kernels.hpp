@@ -55,6 +55,7 @@ struct DeviceKernels {
 
   decltype(&kernels::cross_entropy_statistics) cross_entropy_statistics = nullptr;
   decltype(&kernels::cross_entropy_combine) cross_entropy_combine = nullptr;
+  decltype(&kernels::cross_entropy_total) cross_entropy_total = nullptr;
   decltype(&kernels::cross_entropy_gradient) cross_entropy_gradient = nullptr;
 
   decltype(&kernels::adam_update) adam_update = nullptr;

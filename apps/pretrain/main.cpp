@@ -2,12 +2,14 @@
 //
 // Sample runs:
 //   trireme-pretrain inputs/pretrain/dictionary_tiny.json --check
+//   trireme-pretrain inputs/pretrain/dictionary_tiny.json --device cuda --check
 //   mpirun -n 8 trireme-pretrain inputs/pretrain/dictionary_tiny.json --run-dir runs/a
 //   mpirun -n 4 trireme-pretrain inputs/pretrain/dictionary_tiny.json --run-dir runs/a --resume
 //   --set parallel.tensor=1
 
 #include "io/version.hpp"
 #include "lib/comm/on_all_ranks.hpp"
+#include "lib/engine/open_device.hpp"
 #include "lib/engine/setup.hpp"
 #include "lib/engine/trainer.hpp"
 #include "lib/plan/machine_rates.hpp"
@@ -33,6 +35,7 @@ struct Arguments {
   std::optional<std::int64_t> max_steps;
   std::optional<double> max_minutes;
   std::optional<double> end_time;
+  std::optional<std::string> device;
   std::optional<std::string> help_deck;
 };
 
@@ -42,6 +45,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   app.add_option("DECK", arguments.deck, "input deck: JSON with comments, see --help-deck");
   app.add_option("--set", arguments.overrides, "override a key of the deck: a.b=c; may be repeated")
       ->allow_extra_args(false);
+  app.add_option("--device", arguments.device, "cpu or cuda: overrides run.device");
   app.add_option("--run-dir", arguments.run_dir, "folder of the run; default runs/<deck>-<UTC>");
   app.add_option("--resume", arguments.resume,
                  "continue from the latest checkpoint of the run folder, or from =PATH")
@@ -70,6 +74,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(Exit::kUsage);
   }
+  if (arguments.device) arguments.overrides.push_back("run.device=" + *arguments.device);
   if (arguments.help_deck) {
     fmt::print("{}", deck::help(*arguments.help_deck));
     return 0;
@@ -127,9 +132,10 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   }
   if (arguments.check) return 0;
 
-  // 3. compute runtime and run folder; from here on nothing may hang
+  // 3. device, compute runtime and run folder; from here on nothing may hang
   world.set_watch_limit(deck.run.watchdog_seconds);
   const auto guard = world.watch({"the run"});
+  engine::open_device(world, deck.run);
   const Runtime runtime(static_cast<int>(deck.run.threads));
   engine::TrainOptions options;
   options.run_folder = comm::broadcast_text(

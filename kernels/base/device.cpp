@@ -8,6 +8,7 @@ namespace trireme {
 namespace {
 
 DeviceBackend* g_backend = nullptr;
+int g_device = 0;  // selected last
 thread_local Stream* t_stream = nullptr;
 
 }  // namespace
@@ -26,7 +27,12 @@ DeviceBackend& device_backend() {
 }
 
 int device_count() { return device_backend().count(); }
-void select_device(int index) { device_backend().select(index); }
+void select_device(int index) {
+  device_backend().select(index);
+  g_device = index;
+}
+int selected_device() { return g_device; }
+void adopt_device() { device_backend().select(g_device); }
 DeviceInfo describe_device(int index) { return device_backend().describe(index); }
 DeviceMemoryState device_memory_state() { return device_backend().memory_state(); }
 
@@ -54,6 +60,13 @@ PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
   return *this;
+}
+
+PinnedRange::PinnedRange(void* memory, std::int64_t bytes) : memory_(bytes > 0 ? memory : nullptr) {
+  if (memory_) device_backend().pin(memory_, bytes);
+}
+PinnedRange::~PinnedRange() {
+  if (memory_) device_backend().unpin(memory_);
 }
 
 Event::Event() : handle_(device_backend().make_event()) {}

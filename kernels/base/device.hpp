@@ -31,10 +31,15 @@ DeviceBackend& cuda_backend();
 /// From now on devices are this back end's; a second, different one is a bug.
 void use_device_backend(DeviceBackend& backend);
 
+/// The back end that this program was linked with (library trireme_cuda), or null.
+DeviceBackend* linked_device_backend();
+
 /// How many devices this process sees. Throws when there is none, or no driver that can use it.
 int device_count();
-/// The device of everything that this process does from now on.
+/// The device of everything that this process does from now on, on this thread; each other thread
+/// that works on it says so with adopt_device() first.
 void select_device(int index);
+void adopt_device();
 
 struct DeviceInfo {
   std::string name;          ///< "NVIDIA H200"
@@ -84,6 +89,19 @@ class PinnedMemory {
  private:
   void* data_ = nullptr;
   std::int64_t bytes_ = 0;
+};
+
+/// Host memory of another owner, page-locked while this lives: an arena that ranks share. Nothing
+/// to do for no bytes.
+class PinnedRange {
+ public:
+  PinnedRange(void* memory, std::int64_t bytes);
+  ~PinnedRange();
+  PinnedRange(const PinnedRange&) = delete;
+  PinnedRange& operator=(const PinnedRange&) = delete;
+
+ private:
+  void* memory_;
 };
 
 class Stream;

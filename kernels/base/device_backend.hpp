@@ -27,6 +27,9 @@ class DeviceBackend {
   virtual void* allocate_pinned(std::int64_t bytes) = 0;
   virtual void free_pinned(void* memory) noexcept = 0;
 
+  virtual void pin(void* memory, std::int64_t bytes) = 0;
+  virtual void unpin(void* memory) noexcept = 0;
+
   virtual void* make_stream() = 0;
   virtual void end_stream(void* stream) noexcept = 0;
   virtual void wait_stream(void* stream) = 0;
@@ -43,5 +46,7 @@ class DeviceBackend {
 
 /// The back end in use; none is an error that says how to build one.
 DeviceBackend& device_backend();
+/// Of select_device().
+int selected_device();
 
 }  // namespace trireme

@@ -111,6 +111,12 @@ class CudaBackend final : public DeviceBackend {
   }
   void free_pinned(void* memory) noexcept override { cudaFreeHost(memory); }
 
+  void pin(void* memory, std::int64_t bytes) override {
+    expect_cuda(cudaHostRegister(memory, static_cast<std::size_t>(bytes), cudaHostRegisterPortable),
+                fmt::format("page-locking {} bytes of host memory", bytes).c_str());
+  }
+  void unpin(void* memory) noexcept override { cudaHostUnregister(memory); }
+
   void* make_stream() override {
     cudaStream_t stream = nullptr;
     expect_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");

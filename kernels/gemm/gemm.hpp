@@ -30,12 +30,13 @@ void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
           const GemmOptions& options = {});
 
 /// How products of this dtype run here: "oneDNN avx512_core_bf16", "fp32 products of widened
-/// tiles (oneDNN avx2)". Found out by trying, once a process.
-std::string gemm_path(DType dtype);
+/// tiles (oneDNN avx2)". Found out by trying, once a process. On a device its name: "NVIDIA H200".
+std::string gemm_path(DType dtype, MemorySpace space = MemorySpace::host);
 
 /// Best flop/s of a few large products ([1024 x 1024 x 1024] to [2048 x 3072 x 1024]) repeated for
 /// about `seconds` with this thread's team: the peak that utilisation is measured against. In less
-/// time than they take, of the smallest alone.
-double measure_gemm_peak(DType dtype, double seconds);
+/// time than they take, of the smallest alone. On a device of [4096 x 4096 x 4096] to
+/// [8192 x 8192 x 8192], in the current stream.
+double measure_gemm_peak(DType dtype, double seconds, MemorySpace space = MemorySpace::host);
 
 }  // namespace trireme::kernels

@@ -1,7 +1,10 @@
 // What dense products reach here, and by which path.
 
+#include "kernels/base/device.hpp"
+#include "kernels/base/device_backend.hpp"
 #include "kernels/base/row_convert.hpp"
 #include "kernels/base/runtime.hpp"
+#include "kernels/elementwise/elementwise.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/gemm/product.hpp"
 
@@ -13,33 +16,60 @@
 #include <vector>
 
 namespace trireme::kernels {
+namespace {
 
-std::string gemm_path(DType dtype) {
+/// A matrix of zeros, in either space.
+class Operand {
+ public:
+  Operand(Shape shape, DType dtype, MemorySpace space) : view_(nullptr, shape, dtype, 0, space) {
+    if (space == MemorySpace::host) {
+      host_.resize(static_cast<std::size_t>(view_.bytes()));
+      view_.data = host_.data();
+    } else {
+      device_ = DeviceMemory(view_.bytes());
+      view_.data = device_.data();
+      fill(view_, 0);
+    }
+  }
+  const TensorView& view() const { return view_; }
+
+ private:
+  TensorView view_;
+  std::vector<std::byte> host_;
+  DeviceMemory device_;
+};
+
+using Sizes = std::array<std::int64_t, 3>;  // m, n, k
+constexpr std::array<Sizes, 3> kHostSizes{
+    {{1024, 1024, 1024}, {1024, 2304, 768}, {2048, 3072, 1024}}};
+constexpr std::array<Sizes, 3> kDeviceSizes{
+    {{4096, 4096, 4096}, {8192, 4096, 8192}, {8192, 8192, 8192}}};
+
+}  // namespace
+
+std::string gemm_path(DType dtype, MemorySpace space) {
+  if (space == MemorySpace::device) return describe_device(selected_device()).name;
   const std::string isa = product_isa();
   if (has_native_products(dtype)) return fmt::format("oneDNN {}", isa);
   return fmt::format("fp32 products of widened tiles (oneDNN {})", isa);
 }
 
-double measure_gemm_peak(DType dtype, double seconds) {
+double measure_gemm_peak(DType dtype, double seconds, MemorySpace space) {
   using Clock = std::chrono::steady_clock;
-  constexpr std::array<std::array<std::int64_t, 3>, 3> kShapes{
-      {{1024, 1024, 1024}, {1024, 2304, 768}, {2048, 3072, 1024}}};
+  const bool host = space == MemorySpace::host;
   const auto since = [](Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
   const auto begin = Clock::now();
   double best = 0;
-  for (const auto [m, n, k] : kShapes) {
+  for (const auto [m, n, k] : host ? kHostSizes : kDeviceSizes) {
     if (best > 0 && since(begin) > seconds) break;
-    const auto bytes_of = [&](std::int64_t elements) {
-      return static_cast<std::size_t>(elements) * size_of(dtype);
-    };
-    std::vector<std::byte> a(bytes_of(m * k));
-    std::vector<std::byte> b(bytes_of(n * k));
-    std::vector<std::byte> c(bytes_of(m * n));
+    const Operand a({m, k}, dtype, space);
+    const Operand b({n, k}, dtype, space);
+    const Operand c({m, n}, dtype, space);
     const auto run = [&] {
-      gemm({c.data(), {m, n}, dtype}, {a.data(), {m, k}, dtype}, {b.data(), {n, k}, dtype},
-           {.transpose_b = true});
+      gemm(c.view(), a.view(), b.view(), {.transpose_b = true});
+      if (!host) current_stream().wait();
     };
     run();  // prepares the product and touches the memory
     const auto start = Clock::now();
@@ -47,7 +77,7 @@ double measure_gemm_peak(DType dtype, double seconds) {
       const auto before = Clock::now();
       run();
       best = std::max(best, 2.0 * static_cast<double>(m * n * k) / since(before));
-    } while (since(start) < seconds / static_cast<double>(kShapes.size()));
+    } while (since(start) < seconds / static_cast<double>(kHostSizes.size()));
   }
   return best;
 }

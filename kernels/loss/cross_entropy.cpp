@@ -124,6 +124,20 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
   return {sums.loss, sums.tokens};
 }
 
+void cross_entropy_total(const TensorView& statistics, const TensorView& targets,
+                         std::int64_t vocabulary, const TensorView& normalizer,
+                         const TensorView& total, bool accumulate) {
+  check(total.dtype == DType::f64 && total.elements() == 1, Exit::kUnexpected,
+        "expected the total of a cross-entropy as one f64, found {} {}", name_of(total.dtype),
+        total.shape.text());
+  if (on_device("cross_entropy_total", {&statistics, &targets, &normalizer, &total}))
+    return device_kernels().cross_entropy_total(statistics, targets, vocabulary, normalizer, total,
+                                                accumulate);
+  auto& sum = *total.as<double>();
+  sum = (accumulate ? sum : 0.0) +
+        cross_entropy_combine(statistics, targets, vocabulary, {}, normalizer).loss;
+}
+
 void cross_entropy_gradient(const TensorView& logits, const TensorView& targets,
                             const VocabularyShard& shard, const TensorView& normalizer,
                             float scale) {

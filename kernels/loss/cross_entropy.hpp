@@ -45,6 +45,13 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
                               std::int64_t vocabulary, const TensorView& loss,
                               const TensorView& normalizer);
 
+/// The same into a running sum in the memory space of the rest: total f64 [1] <- loss, added to
+/// what is there when `accumulate`. In device memory nothing is waited for, and a target outside of
+/// the vocabulary makes the total NaN.
+void cross_entropy_total(const TensorView& statistics, const TensorView& targets,
+                         std::int64_t vocabulary, const TensorView& normalizer,
+                         const TensorView& total, bool accumulate);
+
 /// In place: logits <- (softmax(logits) - onehot(target)) * scale, zero for ignored targets and
 /// padding. `scale` holds the loss scale and 1 / (tokens of the global batch).
 void cross_entropy_gradient(const TensorView& logits, const TensorView& targets,

@@ -4,6 +4,8 @@
 #include "kernels/loss/formulas.hpp"
 
 #include <cmath>
+#include <limits>
+#include <span>
 #include <vector>
 
 namespace trireme::kernels {
@@ -86,28 +88,57 @@ __global__ void combine_kernel(const float* from, std::int64_t ranks, const std:
   if (threadIdx.x == 0) partial[blockIdx.x] = {loss, counted, outside};
 }
 
-LossSum combine(const TensorView& statistics, const TensorView& targets, std::int64_t vocabulary,
-                const TensorView& loss, const TensorView& normalizer) {
+/// One thread: the sums of all blocks, in their order.
+__global__ void total_kernel(const Sums* partial, std::int64_t blocks, bool accumulate,
+                             double* total) {
+  Sums all{0, 0, 0};
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    all.loss += partial[i].loss;
+    all.outside += partial[i].outside;
+  }
+  const double loss = all.outside > 0 ? std::numeric_limits<double>::quiet_NaN() : all.loss;
+  *total = (accumulate ? *total : 0.0) + loss;
+}
+
+/// Sums of blocks in the stream's scratch memory; tokens > 0.
+std::span<Sums> combine_blocks(const TensorView& statistics, const TensorView& targets,
+                               std::int64_t vocabulary, const TensorView& loss,
+                               const TensorView& normalizer) {
   const std::int64_t tokens = targets.elements();
-  if (tokens == 0) return {};
   const std::int64_t blocks = cuda::blocks_for(tokens, kThreads);
-  const std::int64_t bytes = blocks * static_cast<std::int64_t>(sizeof(Sums));
-  Stream& stream = current_stream();
-  auto* partial = static_cast<Sums*>(stream.scratch(bytes));
+  auto* partial = static_cast<Sums*>(
+      current_stream().scratch(blocks * static_cast<std::int64_t>(sizeof(Sums))));
   cuda::launch("cross_entropy_combine", combine_kernel, dim3(static_cast<unsigned>(blocks)),
                kThreads, 0, static_cast<const float*>(statistics.data),
                statistics.elements() / (3 * tokens), static_cast<const std::int32_t*>(targets.data),
                tokens, vocabulary, static_cast<float*>(loss.data),
                static_cast<float*>(normalizer.data), partial);
+  return {partial, static_cast<std::size_t>(blocks)};
+}
+
+LossSum combine(const TensorView& statistics, const TensorView& targets, std::int64_t vocabulary,
+                const TensorView& loss, const TensorView& normalizer) {
+  if (targets.elements() == 0) return {};
+  const auto partial = combine_blocks(statistics, targets, vocabulary, loss, normalizer);
   thread_local std::vector<Sums> sums;  // grows to its largest need
-  sums.resize(static_cast<std::size_t>(blocks));
-  copy_bytes(sums.data(), partial, bytes);
-  stream.wait();
+  sums.resize(partial.size());
+  copy_bytes(sums.data(), partial.data(), static_cast<std::int64_t>(partial.size_bytes()));
+  current_stream().wait();
   Sums all{0, 0, 0};
   for (const Sums& s : sums)
     all = {all.loss + s.loss, all.tokens + s.tokens, all.outside + s.outside};
   expect_targets(all.outside, vocabulary);
   return {all.loss, all.tokens};
+}
+
+void total(const TensorView& statistics, const TensorView& targets, std::int64_t vocabulary,
+           const TensorView& normalizer, const TensorView& sum, bool accumulate) {
+  std::span<Sums> partial;
+  if (targets.elements() > 0)
+    partial = combine_blocks(statistics, targets, vocabulary, {}, normalizer);
+  cuda::launch("cross_entropy_total", total_kernel, dim3(1), 1, 0,
+               static_cast<const Sums*>(partial.data()), std::ssize(partial), accumulate,
+               static_cast<double*>(sum.data));
 }
 
 struct Gradient {
@@ -145,6 +176,7 @@ void gradient(const TensorView& logits, const TensorView& targets, const Vocabul
 void provide_loss(DeviceKernels& kernels) {
   kernels.cross_entropy_statistics = statistics;
   kernels.cross_entropy_combine = combine;
+  kernels.cross_entropy_total = total;
   kernels.cross_entropy_gradient = gradient;
 }
 

@@ -35,8 +35,9 @@ Section run_section() {
                "end this process early, with a checkpoint and exit code 10"),
           ours("run.seed", integer().from(0), "1234", "",
                "of initial weights, dropout and, unless data.seed is given, order of samples"),
-          ours("run.device", choice({"cpu"}).not_yet({"cuda"}), "\"cpu\"", "",
-               "where the ranks compute"),
+          ours("run.device", choice({"cpu", "cuda"}), "\"cpu\"", "",
+               "where the ranks compute; cuda: on NVIDIA GPUs, a rank's is its place on the node "
+               "modulo the GPUs there"),
           ours("run.threads", integer().from(1).derived(), "\"auto\"", "",
                "compute threads of a rank; \"auto\" = OMP_NUM_THREADS, else the cores it is "
                "bound to"),

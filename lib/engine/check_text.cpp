@@ -149,7 +149,11 @@ std::string time_text(const Setup& setup, const program::Simulation& walk,
   using Times = std::array<program::LaneTime, program::kLanes>;
   std::int32_t slowest = 0;
   Times most{};
-  const auto needed = [](const Times& t) { return t[0].busy + t[1].exposed + t[2].exposed; };
+  const auto needed = [](const Times& t) {
+    double seconds = t[0].busy;
+    for (std::size_t lane = 1; lane < t.size(); ++lane) seconds += t[lane].exposed;
+    return seconds;
+  };
   for (std::int32_t s = 0; s < setup.layout.stages; ++s) {
     const Times times = program::lane_times(setup.training, walk, rates, s);
     if (needed(times) <= needed(most)) continue;
@@ -166,10 +170,15 @@ std::string time_text(const Setup& setup, const program::Simulation& walk,
     return fmt::format("{:.4g} s, {:.4g} s exposed ({:.0f} % hidden behind compute)", time.busy,
                        time.exposed, 100 * (1 - time.exposed / time.busy));
   };
+  std::string copies;
+  if (setup.options.device_apart)
+    copies = fmt::format("; copies out {}, in {}", hidden(lane(program::Lane::copy_out)),
+                         hidden(lane(program::Lane::copy_in)));
   return fmt::format(
       "time      simulated step {:.4g} s; stage {}, the busiest: compute {:.4g} s; communication "
-      "{}; storage {}\n",
-      walk.seconds, slowest, lane(program::Lane::compute).busy, hidden(comm), hidden(storage));
+      "{}; storage {}{}\n",
+      walk.seconds, slowest, lane(program::Lane::compute).busy, hidden(comm), hidden(storage),
+      copies);
 }
 
 std::string head_text(const Setup& setup) {

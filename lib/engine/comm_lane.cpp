@@ -54,7 +54,7 @@ CommLane::CommLane(const models::Model& model, const program::Compiled& compiled
                    state::Store& store, const comm::Communicators& communicators,
                    const Place& place, Completion& completion, const std::atomic<bool>& applied,
                    std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds,
-                   std::function<void()> before_world)
+                   Agreement agreement)
     : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       place_(place),
       completion_(completion),
@@ -62,7 +62,7 @@ CommLane::CommLane(const models::Model& model, const program::Compiled& compiled
       intervals_(intervals),
       live_memory_(live_memory),
       delay_seconds_(delay_seconds),
-      before_world_(std::move(before_world)),
+      agreement_(std::move(agreement)),
       doorbell_(communicators.doorbell()),
       crowded_(communicators.crowded()),
       look_(communicators.look()) {
@@ -183,7 +183,7 @@ bool CommLane::start_ready(const Stopwatch& watch) {
       moved = true;
       continue;
     }
-    if (op.world) before_world_();
+    if (op.world) agreement_.before();
     live_memory_.start(static_cast<std::size_t>(op.index));
     intervals_[static_cast<std::size_t>(op.index)].start = watch.now();
     in_flight_.push_back({&op, start(op)});
@@ -198,6 +198,7 @@ bool CommLane::progress(const Stopwatch& watch) {
   for (InFlight& flying : in_flight_) {
     if (!flying.operation->communicator->progress(flying.request)) continue;
     const auto index = static_cast<std::size_t>(flying.operation->index);
+    if (flying.operation->world) agreement_.behind();
     intervals_[index].end = watch.now();
     live_memory_.finish(index);
     completion_.mark(index);
@@ -211,7 +212,7 @@ bool CommLane::progress(const Stopwatch& watch) {
 /// Of the operation to be started next; empty when there is none.
 CommLane::Waits CommLane::next_waits() const {
   if (next_ == operations_.size()) return {};
-  return list_[static_cast<std::size_t>(operations_[next_].index)].waits;
+  return {list_[static_cast<std::size_t>(operations_[next_].index)].waits};
 }
 
 bool CommLane::move(const Stopwatch& watch) {
@@ -230,11 +231,11 @@ comm::Awaits CommLane::awaits() const {
 /// The caller, who holds the lock, found nothing to move: sleeps until there may be, or until
 /// `waits` are complete when there are any.
 void CommLane::rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopwatch& watch) {
-  completion_.want(kLane, completion_.first_not_done(next_waits()));
-  if (!waits.empty()) completion_.want(kHelper, completion_.first_not_done(waits));
+  completion_.want(kLane, first_of(next_waits()));
+  if (!waits.empty()) completion_.want(kHelper, first_of(waits));
   const std::uint32_t seen = doorbell_.approach();
   const bool news = move(watch) || completion_.abandoned() || (waits.empty() && helped_) ||
-                    (!waits.empty() && completion_.all_done(waits));
+                    (!waits.empty() && first_of(waits) < 0);
   if (!news) {
     const bool polls = awaits() == comm::Awaits::poll;
     lock.unlock();
@@ -275,15 +276,17 @@ void CommLane::run(const Stopwatch& watch) {
   }
 }
 
-bool CommLane::help_until(Waits waits, const Stopwatch& watch) {
+bool CommLane::help_until(std::span<const std::int32_t> instructions, const Stopwatch& watch,
+                          Level level) {
   if (delay_seconds_ > 0) {  // planted: the lane's own slowness must stay the lane's
     wake();
-    return completion_.wait(waits);
+    return completion_.wait(instructions, level);
   }
+  const Waits waits{instructions, level};
   helped_ = true;
   std::unique_lock lock(moving_);
   comm::Backoff backoff(crowded_);
-  while (!completion_.abandoned() && !completion_.all_done(waits)) {
+  while (!completion_.abandoned() && first_of(waits) >= 0) {
     if (move(watch))
       backoff.reset();
     else if (!backoff.pause())
@@ -296,7 +299,7 @@ bool CommLane::help_until(Waits waits, const Stopwatch& watch) {
 /// To the lane's own thread, which may sleep on where nothing is to be moved until an instruction
 /// of this rank is complete.
 void CommLane::hand_back() {
-  const std::int32_t awaited = completion_.first_not_done(next_waits());
+  const std::int32_t awaited = first_of(next_waits());
   completion_.want(kLane, awaited);
   helped_ = false;
   if (!in_flight_.empty() || awaited < 0 || completion_.is_done(awaited))

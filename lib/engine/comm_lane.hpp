@@ -22,27 +22,38 @@ struct Stopwatch {
   double now() const { return std::chrono::duration<double>(Clock::now() - zero).count(); }
 };
 
+/// What happens right before the agreement of the world starts, and right behind it.
+struct Agreement {
+  std::function<void()> before;
+  std::function<void()> behind;
+};
+
 class CommLane {
  public:
   CommLane(const models::Model& model, const program::Compiled& compiled, state::Store& store,
            const comm::Communicators& communicators, const Place& place, Completion& completion,
            const std::atomic<bool>& applied, std::vector<Interval>& intervals,
-           LiveMemory& live_memory, double delay_seconds, std::function<void()> before_world);
+           LiveMemory& live_memory, double delay_seconds, Agreement agreement);
 
-  /// A new run, on no thread yet. `before_world` runs right before the agreement of the world
-  /// starts.
+  /// A new run, on no thread yet.
   void begin();
   /// On the lane's own thread: all communication of one run; returns early when another lane
   /// failed.
   void run(const Stopwatch& watch);
-  /// On the compute lane: moves communication until `waits` are complete; false when another lane
-  /// failed.
-  bool help_until(std::span<const std::int32_t> waits, const Stopwatch& watch);
+  /// On the compute lane: moves communication until `waits` are complete at `level`; false when
+  /// another lane failed.
+  bool help_until(std::span<const std::int32_t> waits, const Stopwatch& watch,
+                  Level level = Level::done);
   /// On the compute lane, which has marked quietly what the lane wants and will not help now.
   void wake() { doorbell_.ring(comm::Doorbell::kAll); }
 
  private:
-  using Waits = std::span<const std::int32_t>;
+  /// Instructions that are awaited, and how complete they must be.
+  struct Waits {
+    std::span<const std::int32_t> instructions;
+    Level level = Level::done;
+    bool empty() const { return instructions.empty(); }
+  };
   struct Operation {
     std::int32_t index = 0;  // in the stage's list
     program::Kind kind = program::Kind::send;
@@ -76,6 +87,9 @@ class CommLane {
   void rest(std::unique_lock<std::mutex>& lock, Waits waits, const Stopwatch& watch);
   void stand_by();
   void hand_back();
+  std::int32_t first_of(const Waits& waits) const {
+    return completion_.first_not_done(waits.instructions, waits.level);
+  }
 
   const std::vector<program::Instruction>& list_;
   Place place_;
@@ -84,7 +98,7 @@ class CommLane {
   std::vector<Interval>& intervals_;
   LiveMemory& live_memory_;
   double delay_seconds_;
-  std::function<void()> before_world_;
+  Agreement agreement_;
   comm::Doorbell& doorbell_;
   bool crowded_;
   std::chrono::microseconds look_;

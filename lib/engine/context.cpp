@@ -9,7 +9,8 @@ SegmentContext::SegmentContext(const models::Model& model, const program::Compil
       block_(&model.blocks[static_cast<std::size_t>(instruction.block)]),
       run_(&run),
       micro_batch_(model.placement.micro_batch),
-      compute_(model.placement.compute) {
+      compute_(model.placement.compute),
+      space_(store.gpu() ? MemorySpace::device : MemorySpace::host) {
   const nn::BlockPlan& plan = *block_->plan;
   const bool backward = instruction.pass == program::Pass::backward;
   const nn::Step& step =
@@ -20,9 +21,11 @@ SegmentContext::SegmentContext(const models::Model& model, const program::Compil
     void* memory = store.at(buffer);
     if (spec.role == nn::Role::loss) {
       const auto kind = run.place.at.tensor == 0 ? Scalar::loss : Scalar::loss_ignored;
-      memory = store.scalars().data() + static_cast<std::size_t>(kind);
+      memory = store.device_scalars().data() + static_cast<std::size_t>(kind);
     }
-    views_.emplace_back(slot, spec.view(memory));
+    TensorView view = spec.view(memory);
+    view.space = space_;
+    views_.emplace_back(slot, view);
   };
   for (std::size_t i = 0; i < step.reads.size(); ++i) add(step.reads[i], instruction.reads[i]);
   for (std::size_t i = 0; i < step.writes.size(); ++i) add(step.writes[i], instruction.writes[i]);
@@ -66,7 +69,7 @@ TensorView SegmentContext::parameter_in(const StateMemory& memory, nn::Parameter
   const auto size = static_cast<std::int64_t>(size_of(dtype));
   std::byte* first = in_tail(id) ? memory.tail + (parameter.offset - body) * size
                                  : memory.body + parameter.offset * size;
-  return {first, parameter.local, dtype};
+  return {first, parameter.local, dtype, 0, space_};
 }
 
 TensorView SegmentContext::weight(nn::ParameterId id) const {

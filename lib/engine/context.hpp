@@ -49,6 +49,7 @@ class SegmentContext final : public nn::StepContext {
   TensorView parameter_in(const StateMemory& memory, nn::ParameterId id, DType dtype) const;
 
   DType compute_;
+  MemorySpace space_;              // of all views
   std::vector<UnitMemory> units_;  // by position in the block
 };
 

@@ -5,11 +5,14 @@
 #include "lib/engine/comm_lane.hpp"
 #include "lib/engine/context.hpp"
 #include "lib/engine/storage_lane.hpp"
+#include "lib/engine/stream_marks.hpp"
 #include "lib/engine/unit_work.hpp"
 #include "lib/program/print.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace trireme::engine {
@@ -43,10 +46,14 @@ class Executor::Impl {
   void lane_thread(Lane lane);
   void compute_lane();
   void execute(std::size_t index);
+  void work(std::size_t index);
   void load(std::size_t index);
   void decide();
-  void count_tokens();
+  void before_agreement();
+  void behind_agreement();
+  void end_streams();
   void check_finite(std::size_t index) const;
+  double loss_in(const TensorView& view) const;
   void caught() noexcept;
   void sleep_for_fault(Lane lane) const;
   double& scalar(Scalar which) { return store_.scalars()[static_cast<std::size_t>(which)]; }
@@ -61,6 +68,9 @@ class Executor::Impl {
   ExecutorOptions options_;
   RunState run_;
   Completion completion_;
+  StreamMarks marks_;
+  std::span<double>
+      agreed_;  // what the world adds up: the store's scalars, or a copy of the device's
   std::atomic<bool> applied_{false};  // as decided; read by lanes behind the decision
   std::vector<Interval> intervals_;
   LiveMemory live_memory_;
@@ -98,17 +108,22 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
       options_(options),
       run_{nullptr, place},
       completion_(list_.size(), communicators.doorbell()),
+      marks_(compiled, list_, store),
       intervals_(list_.size()),
       live_memory_(compiled, place.at.pipeline),
       comm_lane_(model, compiled, store, communicators, place, completion_, applied_, intervals_,
                  live_memory_, options.delay_seconds[static_cast<std::size_t>(Lane::comm)],
-                 [this] { count_tokens(); }),
-      storage_lane_(compiled, store, place, completion_, applied_, intervals_, live_memory_,
-                    options.delay_seconds[static_cast<std::size_t>(Lane::storage)],
-                    [this](std::size_t index) { this->load(index); }),
+                 {[this] { before_agreement(); }, [this] { behind_agreement(); }}),
+      storage_lane_(compiled, store, place, completion_, marks_, applied_, intervals_, live_memory_,
+                    options, [this](std::size_t index) { this->load(index); }),
       contexts_(list_.size()),
       unit_work_(list_.size()),
       batches_(list_.size()) {
+  if (store.gpu()) {
+    const StreamScope scope(store.gpu()->compute);
+    for (const models::Block& block : model.blocks)
+      for (const auto& place_table : block.plan->place_on_device) place_table();
+  }
   for (std::size_t i = 0; i < list_.size(); ++i) resolve(i, compiled);
   for (const Lane lane : {Lane::comm, Lane::storage})
     threads_.emplace_back([this, lane] { lane_thread(lane); });
@@ -129,6 +144,10 @@ void Executor::Impl::resolve(std::size_t index, const program::Compiled& compile
         std::make_unique<SegmentContext>(model_, compiled, instruction, store_, run_);
     return;
   }
+  if (instruction.group == program::Group::world)
+    agreed_ = {reinterpret_cast<double*>(
+                   store_.at(compiled.buffers[static_cast<std::size_t>(instruction.reads[0])])),
+               store_.scalars().size()};
   if (instruction.kind == Kind::load) {
     const nn::Placement& placement = model_.placement;
     for (const program::BufferId id : instruction.writes) {
@@ -158,6 +177,7 @@ StepResult Executor::Impl::run(const StepInput& input) {
   live_memory_.begin();
   finished_ = 0;
   watch_ = {};
+  marks_.begin();
   ++started_;
   started_.notify_all();
 
@@ -168,9 +188,11 @@ StepResult Executor::Impl::run(const StepInput& input) {
   }
   for (auto seen = finished_.load(); seen < threads_.size(); seen = finished_.load())
     finished_.wait(seen);  // for what was compared: a second look might see the last lane's end
+  end_streams();
   seconds_ = watch_.now();
   store_.listen(nullptr);
   if (error_) std::rethrow_exception(error_);
+  marks_.settle(intervals_);
 
   result_.loss_sum = scalar(Scalar::loss);
   result_.tokens = scalar(Scalar::tokens);
@@ -178,7 +200,20 @@ StepResult Executor::Impl::run(const StepInput& input) {
   return result_;
 }
 
+/// Nothing of this run is on its way any more, failed or not.
+void Executor::Impl::end_streams() {
+  if (!store_.gpu()) return;
+  try {
+    for (const Stream* stream :
+         {&store_.gpu()->compute, &store_.gpu()->copy_out, &store_.gpu()->copy_in})
+      stream->wait();
+  } catch (...) {
+    caught();
+  }
+}
+
 void Executor::Impl::lane_thread(Lane lane) {
+  if (store_.gpu()) adopt_device();
   std::uint32_t seen = 0;
   for (;;) {
     started_.wait(seen);
@@ -211,21 +246,34 @@ void Executor::Impl::sleep_for_fault(Lane lane) const {
   if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-/// Before the agreement of the world starts: what this rank brings.
-void Executor::Impl::count_tokens() {
+/// Before the agreement of the world starts: what this rank brings, its host and its device.
+void Executor::Impl::before_agreement() {
   const auto& place = run_.place;
   const bool counts = place.at.pipeline == place.grid.pipeline() - 1 && place.at.tensor == 0;
   scalar(Scalar::tokens) = counts ? static_cast<double>(counted_tokens_) : 0;
+  if (!store_.gpu()) return;
+  for (std::size_t k = 0; k < agreed_.size(); ++k) agreed_[k] += store_.scalars()[k];
+}
+
+void Executor::Impl::behind_agreement() {
+  if (store_.gpu()) std::ranges::copy(agreed_, store_.scalars().begin());
 }
 
 void Executor::Impl::compute_lane() {
+  std::optional<StreamScope> scope;
+  if (store_.gpu()) {
+    scope.emplace(store_.gpu()->compute);
+    const std::span<double> sums = store_.device_scalars();
+    kernels::fill({sums.data(), {2 * std::ssize(sums)}, DType::f32, 0, MemorySpace::device}, 0);
+  }
   bool wakes_comm = false;  // the last instruction is news for the communication lane
   for (std::size_t i = 0; i < list_.size(); ++i) {
     if (list_[i].lane != Lane::compute) continue;
-    if (completion_.all_done(list_[i].waits)) {
+    const Level needs = marks_.needs(i);
+    if (completion_.all_done(list_[i].waits, needs)) {
       if (wakes_comm) comm_lane_.wake();
       if (completion_.abandoned()) return;
-    } else if (!comm_lane_.help_until(list_[i].waits, watch_)) {
+    } else if (!comm_lane_.help_until(list_[i].waits, watch_, needs)) {
       return;
     }
     sleep_for_fault(Lane::compute);
@@ -233,9 +281,10 @@ void Executor::Impl::compute_lane() {
     if (runs) live_memory_.start(i);
     intervals_[i].start = watch_.now();
     if (runs) execute(i);
-    intervals_[i].end = watch_.now();
+    intervals_[i].end = runs ? watch_.now() : intervals_[i].start;
     live_memory_.finish(i);
-    wakes_comm = completion_.mark_quietly(i);
+    const bool issued = runs && marks_.in_stream(i);
+    wakes_comm = completion_.mark_quietly(i, issued ? Level::issued : Level::done);
   }
   if (wakes_comm) comm_lane_.wake();
 }
@@ -247,6 +296,13 @@ void Executor::Impl::load(std::size_t index) {
 }
 
 void Executor::Impl::execute(std::size_t index) {
+  if (!marks_.in_stream(index)) return work(index);
+  marks_.order(index, completion_);
+  work(index);
+  marks_.record(index);
+}
+
+void Executor::Impl::work(std::size_t index) {
   const Instruction& instruction = list_[index];
   switch (instruction.kind) {
     case Kind::segment: {
@@ -262,7 +318,15 @@ void Executor::Impl::execute(std::size_t index) {
   }
   check(unit_work_[index] != nullptr, Exit::kUnexpected, "a {} instruction on the compute lane",
         program::name_of(instruction.kind));
-  unit_work_[index]->run(result_.decision.scalars, store_.scalars());
+  unit_work_[index]->run(result_.decision.scalars);
+}
+
+double Executor::Impl::loss_in(const TensorView& view) const {
+  double loss = 0;
+  if (view.space == MemorySpace::host) return *view.as<double>();
+  copy_bytes(&loss, view.data, sizeof(loss));
+  current_stream().wait();
+  return loss;
 }
 
 void Executor::Impl::check_finite(std::size_t index) const {
@@ -274,8 +338,7 @@ void Executor::Impl::check_finite(std::size_t index) const {
   for (const nn::Slot slot : step.writes) {
     const TensorView view = contexts_[index]->view(slot);
     const bool loss = view.dtype == DType::f64;
-    const std::int64_t bad =
-        loss ? !std::isfinite(*view.as<double>()) : kernels::count_non_finite(view);
+    const std::int64_t bad = loss ? !std::isfinite(loss_in(view)) : kernels::count_non_finite(view);
     check(bad == 0, Exit::kNumbers,
           "step {}: {} values of \"{}\" ({}) are NaN or infinite, first in {}",
           run_.input->scalars.step + 1, bad, plan.buffers[static_cast<std::size_t>(slot)].name,

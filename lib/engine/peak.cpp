@@ -1,6 +1,7 @@
 #include "lib/engine/peak.hpp"
 
 #include "io/metrics/peak_cache.hpp"
+#include "kernels/base/device.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "lib/comm/on_all_ranks.hpp"
 #include "lib/engine/agree.hpp"
@@ -20,19 +21,27 @@ int cores() {
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+double measure(DType dtype, double seconds, MemorySpace space) {
+  if (space == MemorySpace::host) return kernels::measure_gemm_peak(dtype, seconds);
+  Stream stream;
+  const StreamScope scope(stream);
+  return kernels::measure_gemm_peak(dtype, seconds, space);
+}
+
 }  // namespace
 
 PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Runtime& runtime) {
   if (deck.report.peak_flops)
     return {*deck.report.peak_flops * world.size(), "report.peak_flops of the deck, times ranks"};
   const DType dtype = deck.precision.compute;
+  const MemorySpace space = deck.run.device == "cpu" ? MemorySpace::host : MemorySpace::device;
   constexpr double kSeconds = 0.3;
   constexpr double kGlance = 0.01;
 
   // Whether the cache knows the number, and a glance at the machine does not belie it, is rank 0's
   // to say; measuring is for all ranks at once, as they train.
   io::PeakKey key = io::this_machine();
-  key.library = kernels::gemm_path(dtype);
+  key.library = kernels::gemm_path(dtype, space);
   key.dtype = name_of(dtype);
   key.threads = runtime.threads();
   key.ranks = world.size();
@@ -41,7 +50,7 @@ PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Run
   const auto together = [&](double seconds) {
     world.barrier();
     const bool measures = world.node_rank() < busy;
-    return sum_over_ranks(world, measures ? kernels::measure_gemm_peak(dtype, seconds) : 0.0);
+    return sum_over_ranks(world, measures ? measure(dtype, seconds, space) : 0.0);
   };
   const double glance = together(kGlance);
   struct Missing {};

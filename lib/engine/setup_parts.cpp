@@ -58,6 +58,7 @@ program::Options options_of(const deck::Deck& deck) {
   options.moments = static_cast<int>(optim::state_names(deck.optimizer).size());
   options.tensor_norms = optim::needs_tensor_norms(deck.optimizer);
   options.zero = deck.parallel.zero;
+  options.device_apart = deck.run.device == "cuda";
   return options;
 }
 

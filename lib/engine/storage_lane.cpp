@@ -1,5 +1,6 @@
 #include "lib/engine/storage_lane.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -9,26 +10,39 @@ using program::Buffer;
 using program::Kind;
 using program::Tier;
 
+namespace {
+
+constexpr std::array kQueueLanes{program::Lane::storage, program::Lane::copy_out,
+                                 program::Lane::copy_in};
+/// Between two looks at copies on their way: their end wakes nobody.
+constexpr std::chrono::microseconds kLook{20};
+
+}  // namespace
+
 StorageLane::StorageLane(const program::Compiled& compiled, state::Store& store, const Place& place,
-                         Completion& completion, const std::atomic<bool>& applied,
-                         std::vector<Interval>& intervals, LiveMemory& live_memory,
-                         double delay_seconds, Load load)
+                         Completion& completion, StreamMarks& marks,
+                         const std::atomic<bool>& applied, std::vector<Interval>& intervals,
+                         LiveMemory& live_memory, const ExecutorOptions& options, Load load)
     : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       store_(store),
       completion_(completion),
+      marks_(marks),
       applied_(applied),
       intervals_(intervals),
       live_memory_(live_memory),
-      delay_seconds_(delay_seconds),
       load_(std::move(load)),
       left_(list_.size(), 0) {
   std::size_t pieces = 0;
-  for (std::size_t i = 0; i < list_.size(); ++i) {
-    if (list_[i].lane != program::Lane::storage) continue;
-    operations_.push_back(resolve(compiled, store, i, place));
-    pieces += operations_.back().pieces.size();
+  for (std::size_t q = 0; q < queues_.size(); ++q) {
+    queues_[q].delay_seconds = options.delay_seconds[static_cast<std::size_t>(kQueueLanes[q])];
+    for (std::size_t i = 0; i < list_.size(); ++i) {
+      if (list_[i].lane != kQueueLanes[q]) continue;
+      queues_[q].operations.push_back(resolve(compiled, store, i, place));
+      pieces += queues_[q].operations.back().pieces.size();
+    }
   }
   in_flight_.reserve(pieces);
+  in_stream_.reserve(list_.size());
 }
 
 StorageLane::Operation StorageLane::resolve(const program::Compiled& compiled, state::Store& store,
@@ -60,13 +74,26 @@ StorageLane::Operation StorageLane::resolve(const program::Compiled& compiled, s
   return made;
 }
 
-/// Elements of model state, by the runs that lie together on both sides.
+/// Elements of model state: the rank's own, or of shares another member's or all members'.
 void StorageLane::resolve_unit(const program::Instruction& instruction, const Buffer& from,
                                const Buffer& to, state::Store& store, Operation& made) {
+  if (instruction.group == program::Group::shard) {
+    for (std::int64_t share = 0; share < store.unit(instruction.unit).unit->ranks; ++share)
+      resolve_share(instruction, from, to, store, share, made);
+    return;
+  }
+  resolve_share(instruction, from, to, store,
+                instruction.peer >= 0 ? instruction.peer : store.seat().share, made);
+}
+
+/// By the runs that lie together on both sides.
+void StorageLane::resolve_share(const program::Instruction& instruction, const Buffer& from,
+                                const Buffer& to, state::Store& store, std::int64_t share,
+                                Operation& made) {
   const std::int64_t size = from.bytes / from.elements.size();
   state::for_each_run(
-      *store.unit(instruction.unit).unit, instruction.part, instruction.elements,
-      store.seat().share, [&](const state::Run& run) {
+      *store.unit(instruction.unit).unit, instruction.part, instruction.elements, share,
+      [&](const state::Run& run) {
         const auto bytes_in = [&](const Buffer& buffer) {
           return state::element_in(buffer, instruction.part, run) * size;
         };
@@ -129,15 +156,59 @@ void StorageLane::begin(const Operation& operation, const Stopwatch& watch) {
   complete(index, watch);
 }
 
-bool StorageLane::start_ready(const Stopwatch& watch) {
+/// Copies between the memories of a GPU and the host.
+void StorageLane::issue(const Operation& operation, const Stopwatch& watch) {
+  const std::size_t index = operation.index;
+  intervals_[index].start = watch.now();
+  if (list_[index].when == program::When::applied && !applied_.load()) {
+    complete(index, watch);
+    intervals_[index].end = intervals_[index].start;
+    return;
+  }
+  live_memory_.start(index);
+  const StreamScope scope(marks_.stream(index));
+  marks_.order(index, completion_);
+  for (const Piece& piece : operation.pieces) copy_bytes(piece.to, piece.from, piece.bytes);
+  marks_.record(index);
+  in_stream_.push_back(index);
+  completion_.mark(index, Level::issued);
+}
+
+bool StorageLane::start_ready(Queue& queue, const Stopwatch& watch) {
   bool moved = false;
-  while (next_ < operations_.size()) {
-    const Operation& operation = operations_[next_];
-    if (!completion_.all_done(list_[operation.index].waits) || !has_room(operation)) break;
-    if (delay_seconds_ > 0)
-      std::this_thread::sleep_for(std::chrono::duration<double>(delay_seconds_));
-    begin(operation, watch);
-    ++next_;
+  while (queue.next < queue.operations.size()) {
+    const Operation& operation = queue.operations[queue.next];
+    const Level needs = marks_.needs(operation.index);
+    if (!completion_.all_done(list_[operation.index].waits, needs) || !has_room(operation)) break;
+    if (queue.delay_seconds > 0)
+      std::this_thread::sleep_for(std::chrono::duration<double>(queue.delay_seconds));
+    marks_.in_stream(operation.index) ? issue(operation, watch) : begin(operation, watch);
+    ++queue.next;
+    moved = true;
+  }
+  return moved;
+}
+
+bool StorageLane::collect_streams(const Stopwatch& watch) {
+  const std::vector<std::size_t>& awaited = marks_.awaited();
+  for (; next_awaited_ < awaited.size(); ++next_awaited_) {
+    const auto instruction = static_cast<std::int32_t>(awaited[next_awaited_]);
+    if (!completion_.is_done(instruction, Level::issued)) break;
+    if (!completion_.is_done(instruction)) in_stream_.push_back(awaited[next_awaited_]);
+  }
+  bool moved = false;
+  for (std::size_t i = 0; i < in_stream_.size();) {
+    const std::size_t index = in_stream_[i];
+    if (!marks_.done(index)) {
+      ++i;
+      continue;
+    }
+    in_stream_[i] = in_stream_.back();
+    in_stream_.pop_back();
+    if (list_[index].lane == program::Lane::compute)
+      completion_.mark(index);
+    else
+      complete(index, watch);
     moved = true;
   }
   return moved;
@@ -179,15 +250,32 @@ void StorageLane::drain() noexcept {
   in_flight_.clear();
 }
 
+bool StorageLane::finished() const {
+  return in_flight_.empty() && in_stream_.empty() && next_awaited_ == marks_.awaited().size() &&
+         std::ranges::all_of(queues_, [](const Queue& q) { return q.next == q.operations.size(); });
+}
+
+/// Nothing was to be done at completion `seen`.
+void StorageLane::sleep(std::uint32_t seen) const {
+  if (in_stream_.empty())
+    completion_.wait_change(seen);
+  else
+    std::this_thread::sleep_for(kLook);
+}
+
 void StorageLane::run(const Stopwatch& watch) {
-  next_ = 0;
+  for (Queue& queue : queues_) queue.next = 0;
+  in_stream_.clear();
+  next_awaited_ = 0;
   try {
-    while (next_ < operations_.size() || !in_flight_.empty()) {
+    while (!finished()) {
       const std::uint32_t seen = completion_.changes().load(std::memory_order_acquire);
       if (completion_.abandoned()) break;
-      const bool started = start_ready(watch);
-      const bool collected = collect(watch);
-      if (!started && !collected) completion_.wait_change(seen);
+      bool moved = false;
+      for (Queue& queue : queues_) moved |= start_ready(queue, watch);
+      moved |= collect(watch);
+      moved |= collect_streams(watch);
+      if (!moved) sleep(seen);
     }
   } catch (...) {
     drain();

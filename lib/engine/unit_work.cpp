@@ -27,6 +27,8 @@ UnitWork::UnitWork(const program::Compiled& compiled, const program::Instruction
       store_(store),
       optimizer_(optimizer),
       compute_(compute),
+      space_(store.gpu() && !program::on_host(compiled.buffers, instruction) ? MemorySpace::device
+                                                                             : MemorySpace::host),
       unit_(*store.unit(instruction.unit).unit),
       primary_(store.unit(instruction.unit).primary) {
   if (instruction.kind == Kind::clear) {
@@ -106,11 +108,12 @@ void UnitWork::resolve_memory(const program::Compiled& compiled, const state::Ru
       piece.target = values(buffer_at(instruction_.writes[0])).data();
     return;
   }
+  piece.memory.space = space_;
   const Buffer* masters = holder(compiled, Purpose::masters);
   const Buffer* weights = holder(compiled, Purpose::weights);
   piece.memory.master = values(masters ? *masters : *weights);
   if (masters && weights)
-    piece.memory.weights = {memory(*weights), Shape{run.flat.size()}, compute_};
+    piece.memory.weights = {memory(*weights), Shape{run.flat.size()}, compute_, 0, space_};
   if (instruction_.kind == Kind::round) return;
   piece.memory.gradient = values(*holder(compiled, Purpose::gradients));
   for (std::size_t m = 0; m < optim::state_names(optimizer_).size(); ++m)
@@ -132,12 +135,14 @@ void UnitWork::add_spans(Piece& piece) const {
   piece.norms.resize(piece.spans.size());
 }
 
-void UnitWork::norm(std::span<double> sums) const {
-  const auto limbs = sums.subspan(static_cast<std::size_t>(program::kScalars));
+void UnitWork::norm() const {
+  const bool device = space_ == MemorySpace::device;
+  const auto limbs = (device ? store_.device_scalars() : store_.scalars())
+                         .subspan(static_cast<std::size_t>(program::kScalars));
   for (const Piece& piece : pieces_)
     for (const Range& range : piece.counted)
       kernels::add_exact_squares(floats(piece.source + range.begin, range.size()),
-                                 piece.flat.begin + range.begin, limbs);
+                                 piece.flat.begin + range.begin, limbs, space_);
 }
 
 void UnitWork::trust(const optim::StepScalars& scalars) {
@@ -167,26 +172,28 @@ void UnitWork::update(const optim::StepScalars& scalars) {
   }
 }
 
-void UnitWork::run(const optim::StepScalars& scalars, std::span<double> sums) {
+void UnitWork::run(const optim::StepScalars& scalars) {
   switch (instruction_.kind) {
     case Kind::clear:
-      for (const std::span<float> gap : cleared_) std::fill(gap.begin(), gap.end(), 0.0f);
+      for (const std::span<float> gap : cleared_)
+        if (space_ == MemorySpace::host)
+          std::fill(gap.begin(), gap.end(), 0.0f);
+        else
+          kernels::fill(view(gap.data(), std::ssize(gap)), 0);
       return;
     case Kind::accumulate:
       for (const Piece& piece : pieces_) {
-        const Shape shape{piece.flat.size()};
-        const TensorView source = TensorView::of(piece.source, shape);
-        const TensorView target = TensorView::of(piece.target, shape);
+        const TensorView source = view(piece.source, piece.flat.size());
+        const TensorView target = view(piece.target, piece.flat.size());
         instruction_.accumulate ? kernels::add(target, source, target)
                                 : kernels::copy(source, target);
       }
       return;
     case Kind::round:
       for (const Piece& piece : pieces_)
-        kernels::copy(TensorView::of(piece.memory.master.data(), {piece.flat.size()}),
-                      piece.memory.weights);
+        kernels::copy(view(piece.memory.master.data(), piece.flat.size()), piece.memory.weights);
       return;
-    case Kind::norm: return norm(sums);
+    case Kind::norm: return norm();
     case Kind::trust: return trust(scalars);
     case Kind::update: return update(scalars);
     default: break;

@@ -19,9 +19,9 @@ class UnitWork {
            state::Store& store, const deck::OptimizerConfig& optimizer, DType compute,
            const comm::Coordinates& at);
 
-  /// `scalars` of an update; `sums` are the store's scalars, to which a norm adds. Returns when
-  /// done; allocates nothing.
-  void run(const optim::StepScalars& scalars, std::span<double> sums);
+  /// `scalars` of an update. A norm adds to the store's scalars, the device's where it works there.
+  /// Returns when done, or with a GPU's work in the current stream; allocates nothing.
+  void run(const optim::StepScalars& scalars);
 
  private:
   /// One run of elements, with the memory of all that belongs to them.
@@ -43,7 +43,10 @@ class UnitWork {
   bool counts(const comm::Coordinates& at) const;
   const program::Buffer* holder(const program::Compiled& compiled, program::Purpose content,
                                 std::int32_t number = 0) const;
-  void norm(std::span<double> sums) const;
+  TensorView view(const float* values, std::int64_t count) const {
+    return {const_cast<float*>(values), Shape{count}, DType::f32, 0, space_};
+  }
+  void norm() const;
   void trust(const optim::StepScalars& scalars);
   void update(const optim::StepScalars& scalars);
 
@@ -51,6 +54,7 @@ class UnitWork {
   state::Store& store_;
   const deck::OptimizerConfig& optimizer_;
   DType compute_;
+  MemorySpace space_;  // of all that it works on
   const nn::Unit& unit_;
   bool primary_;
   // LAMB: whether the norms of tensors that other ranks hold alike count here.

@@ -37,8 +37,8 @@ nn::LayerConfig layer_config(const deck::ModelConfig& model) {
   layer.activation = kernel_of(model.activation);
   layer.learned_positions = model.positions == deck::Positions::learned;
   if (!layer.learned_positions)
-    layer.rotary = std::make_shared<const kernels::RotaryTable>(model.context, model.head_dim,
-                                                                model.rotary_theta);
+    layer.rotary =
+        std::make_shared<kernels::RotaryTable>(model.context, model.head_dim, model.rotary_theta);
   layer.qk_norm = model.qk_norm;
   layer.bias_qkv = model.bias.qkv;
   layer.bias_projection = model.bias.projection;

@@ -20,6 +20,10 @@ AttentionLayer::AttentionLayer(PlanBuilder& b, const LayerConfig& config)
         return RowParallel(b, "attention.o_proj", config.hidden, config.heads * config.head_dim,
                            config.bias_projection, config.residual_init_std);
       }()) {
+  if (config.rotary)
+    b.table([table = config.rotary] {
+      if (!table->device_values()) table->place_on_device();
+    });
   const Placement& placement = b.placement();
   const std::int64_t tokens = placement.tokens();
   const std::int64_t q_width = shape_.heads * shape_.head_dim;

@@ -1,8 +1,7 @@
+#include "kernels/base/device.hpp"
 #include "kernels/embedding/embedding.hpp"
 #include "lib/nn/blocks.hpp"
 #include "lib/nn/pieces.hpp"
-
-#include <numeric>
 
 namespace trireme::nn {
 namespace {
@@ -10,29 +9,49 @@ namespace {
 using Pass = PlanBuilder::Pass;
 
 /// Position of every token of a micro-batch in its sequence.
-std::shared_ptr<const std::vector<std::int32_t>> positions_of(const Placement& placement) {
-  std::vector<std::int32_t> positions(static_cast<std::size_t>(placement.tokens()));
-  for (std::size_t i = 0; i < positions.size(); ++i)
-    positions[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % placement.sequence);
-  return std::make_shared<const std::vector<std::int32_t>>(std::move(positions));
-}
+class Positions {
+ public:
+  explicit Positions(const Placement& placement)
+      : values_(static_cast<std::size_t>(placement.tokens())) {
+    for (std::size_t i = 0; i < values_.size(); ++i)
+      values_[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % placement.sequence);
+  }
+  void place_on_device() {
+    device_ = DeviceMemory(static_cast<std::int64_t>(values_.size() * sizeof(std::int32_t)));
+    copy_bytes(device_.data(), values_.data(), device_.bytes());
+    current_stream().wait();
+  }
+  TensorView rows(std::int64_t first, std::int64_t count, MemorySpace space) const {
+    const void* all = space == MemorySpace::device ? device_.data() : values_.data();
+    return {const_cast<std::int32_t*>(static_cast<const std::int32_t*>(all)) + first,
+            {count},
+            DType::i32,
+            0,
+            space};
+  }
+
+ private:
+  std::vector<std::int32_t> values_;
+  DeviceMemory device_;
+};
 
 struct Embedding {
   LayerConfig config;
   Placement placement;
   ParameterId table;
   ParameterId position_table;
-  std::shared_ptr<const std::vector<std::int32_t>> positions;
+  std::shared_ptr<Positions> positions;
   std::int64_t local_vocabulary = 0;
   Slot tokens, summed, y, dy, dsummed, dwhole;
 
   TensorView inputs(const StepContext& c) const {
     return c.view(tokens).row_slice(0, 1).reshaped({placement.tokens()});
   }
-  TensorView local_positions(const StepContext& c) const {
+  /// Of this rank's rows, in the memory space of `beside`.
+  TensorView local_positions(const StepContext& c, Slot beside) const {
     const std::int64_t rows = placement.local_tokens();
     const std::int64_t first = placement.sequence_parallel ? c.tensor_rank() * rows : 0;
-    return TensorView::of(positions->data() + first, {rows});
+    return positions->rows(first, rows, c.view(beside).space);
   }
   std::int64_t first_row(const StepContext& c) const { return c.tensor_rank() * local_vocabulary; }
   kernels::RowDropout dropout(const StepContext& c) const {
@@ -68,7 +87,7 @@ void add_forward(PlanBuilder& b, const Embedding& e, Slot whole) {
   if (e.config.learned_positions) add.weights_of = {0};
   add.body = [e](const StepContext& c) {
     const TensorView table = e.config.learned_positions ? c.weight(e.position_table) : TensorView{};
-    kernels::add_positions(c.view(e.summed), e.local_positions(c), table, e.dropout(c),
+    kernels::add_positions(c.view(e.summed), e.local_positions(c, e.summed), table, e.dropout(c),
                            c.view(e.y));
   };
   b.step(Pass::forward, add);
@@ -84,7 +103,7 @@ void add_backward(PlanBuilder& b, const Embedding& e) {
     add.body = [e](const StepContext& c) {
       if (e.dsummed != e.dy) kernels::apply_dropout(c.view(e.dy), e.dropout(c), c.view(e.dsummed));
       if (e.config.learned_positions)
-        kernels::embedding_backward(e.local_positions(c), c.view(e.dsummed), 0,
+        kernels::embedding_backward(e.local_positions(c, e.dy), c.view(e.dsummed), 0,
                                     c.gradient(e.position_table), c.accumulate(e.position_table));
     };
     b.step(Pass::backward, add);
@@ -110,7 +129,8 @@ std::shared_ptr<const BlockPlan> embedding_block(const LayerConfig& config,
   Embedding e;
   e.config = config;
   e.placement = placement;
-  e.positions = positions_of(placement);
+  e.positions = std::make_shared<Positions>(placement);
+  b.table([table = e.positions] { table->place_on_device(); });
   e.local_vocabulary = divide_up(config.vocabulary, placement.tensor);
   Parameter table = matrix("tokens.weight", config.vocabulary, config.hidden, 0, config.init_std);
   table.pad_split = true;

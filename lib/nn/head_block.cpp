@@ -26,11 +26,9 @@ struct Head {
 
 void loss_body(const Head& h, const StepContext& c) {
   const TensorView targets = h.targets(c);
-  const auto sum = kernels::cross_entropy_combine(
+  kernels::cross_entropy_total(
       c.view(h.all_statistics).reshaped({h.placement.tensor, h.placement.tokens(), 3}), targets,
-      h.config.vocabulary, {}, c.view(h.normalizer));
-  double& total = *c.view(h.loss).as<double>();
-  total = (c.accumulate_loss() ? total : 0.0) + sum.loss;
+      h.config.vocabulary, c.view(h.normalizer), c.view(h.loss), c.accumulate_loss());
   if (c.scalars().training)
     kernels::cross_entropy_gradient(c.view(h.logits), targets, h.shard(c), c.view(h.normalizer),
                                     static_cast<float>(c.scalars().gradient_scale));

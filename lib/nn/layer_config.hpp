@@ -31,7 +31,7 @@ struct LayerConfig {
   /// Empty: SwiGLU.
   std::optional<kernels::Activation> activation;
   bool learned_positions = false;
-  std::shared_ptr<const kernels::RotaryTable> rotary;  ///< null: positions are learned
+  std::shared_ptr<kernels::RotaryTable> rotary;  ///< null: positions are learned
   bool qk_norm = false;
   bool bias_qkv = false;
   bool bias_projection = false;

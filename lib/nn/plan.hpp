@@ -121,6 +121,9 @@ struct BlockPlan {
   std::vector<std::vector<Parameter>> units;  ///< parameters by position of the unit in the block
   std::vector<Step> forward;
   std::vector<Step> backward;
+  /// Tables of the bodies' own, each copied to the device in use; once, before bodies run on views
+  /// in device memory.
+  std::vector<std::function<void()>> place_on_device;
   Slot slot_of(Role role) const;  ///< Slot::none when the block has none
   double forward_flops() const;
   double backward_flops() const;
@@ -141,6 +144,9 @@ class PlanBuilder {
   Slot like(Slot slot, std::string name);
   const BufferSpec& spec(Slot slot) const;
   ParameterId parameter(int unit, Parameter parameter);
+
+  /// `place` copies a table of a body to the device: see BlockPlan::place_on_device.
+  void table(std::function<void()> place) { plan_.place_on_device.push_back(std::move(place)); }
 
   enum class Pass : std::uint8_t { forward, backward };
   /// Adds a step; the bytes of a segment are counted here.

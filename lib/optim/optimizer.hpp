@@ -50,9 +50,11 @@ struct UnitMemory {
   TensorView weights;  ///< bf16 or f16 [elements], rewritten from the masters; or empty
   std::span<const float> gradient;
   std::array<std::span<float>, kMaxStates> states;  ///< in the order of state_names()
+  MemorySpace space = MemorySpace::host;            ///< of all of them
 };
 
-/// Updates all spans of a unit; not for LAMB (a bug report). Returns when done.
+/// Updates all spans of a unit; not for LAMB (a bug report). Returns when done; in device memory
+/// the work is the current stream's.
 void update_unit(const deck::OptimizerConfig& optimizer, const StepScalars& scalars,
                  std::span<const UpdateSpan> spans, const UnitMemory& memory);
 

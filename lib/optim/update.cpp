@@ -26,7 +26,8 @@ kernels::UpdateRange range_of(const OptimizerConfig& optimizer, const StepScalar
           .gradient = part(memory.gradient, span.elements),
           .gradient_scale = static_cast<float>(scalars.gradient_factor),
           .learning_rate = scalars.learning_rate,
-          .weight_decay = span.decays ? optimizer.weight_decay : 0};
+          .weight_decay = span.decays ? optimizer.weight_decay : 0,
+          .space = memory.space};
 }
 
 kernels::Lamb lamb_of(const OptimizerConfig& optimizer, const StepScalars& scalars) {

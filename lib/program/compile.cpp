@@ -32,12 +32,14 @@ Compiled compile(const models::Model& model, const Layout& layout, const Options
   grid = weights_pass(std::move(grid), model, options, resident);
   if (training) grid = gradients_pass(std::move(grid), model, layout, options, resident);
   grid = update_pass(std::move(grid), model, layout, options, resident);
+  grid = device_pass(std::move(grid), model, options, resident);
   return finish(std::move(grid), layout, resident);
 }
 
 Compiled compile_refresh(const models::Model& model, const Layout& layout, const Options& options,
                          const ResidentTable& resident) {
-  return finish(refresh_program(model, layout, options, resident), layout, resident);
+  GridProgram grid = refresh_program(model, layout, options, resident);
+  return finish(device_pass(std::move(grid), model, options, resident), layout, resident);
 }
 
 std::uint64_t fingerprint(const Compiled& compiled, std::int32_t stage) {

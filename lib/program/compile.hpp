@@ -2,8 +2,8 @@
 // The chain of passes that makes a step program. Each is a pure function from grid program to grid
 // program, of inputs that all ranks agree on. A new concern is a new pass in this chain.
 //
-//     schedule -> recompute -> activations -> weights -> gradients -> update -> memory plan ->
-//     waits
+//     schedule -> recompute -> activations -> weights -> gradients -> update -> device -> memory
+//     plan -> waits
 //
 // Weights, gradients and update know ZeRO's stages and the tiers only through where state lives
 // (ResidentTable): what is not whole on the device is brought in before its use, as early as the
@@ -32,6 +32,8 @@ struct Options {
   int moments = 2;            ///< f32 buffers of optimizer state for each unit
   bool tensor_norms = false;  ///< LAMB: updates need the norms of each tensor first
   deck::ZeroConfig zero;
+  /// Device memory is not the host's (a GPU): the host reaches it by copies alone.
+  bool device_apart = false;
 };
 
 /// Which blocks and units live where: everything the passes ask about the model besides the plans.
@@ -73,6 +75,15 @@ GridProgram gradients_pass(GridProgram grid, const models::Model& model, const L
 /// Norm, agreement of the world, updates, and the weights' way back.
 GridProgram update_pass(GridProgram grid, const models::Model& model, const Layout& layout,
                         const Options& options, const ResidentTable& resident);
+
+/// Whether the host does this, not the device: communication, loads, decisions, and what works on
+/// model state of which some lives on the host. Of transfers between tiers nothing is said.
+bool on_host(const std::vector<Buffer>& buffers, const Instruction& instruction);
+
+/// Where the options say so, the host's work on device memory becomes work on host copies, and
+/// fetches and stores of the two copy lanes around it.
+GridProgram device_pass(GridProgram grid, const models::Model& model, const Options& options,
+                        const ResidentTable& resident);
 
 /// All weights from their masters.
 GridProgram refresh_program(const models::Model& model, const Layout& layout,

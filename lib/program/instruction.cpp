@@ -15,6 +15,8 @@ std::string_view name_of(Lane lane) {
     case Lane::compute: return "compute";
     case Lane::comm: return "comm";
     case Lane::storage: return "storage";
+    case Lane::copy_out: return "copy out";
+    case Lane::copy_in: return "copy in";
   }
   return "?";
 }

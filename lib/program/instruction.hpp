@@ -19,8 +19,9 @@ namespace trireme::program {
 /// Where an instruction runs. Compute runs in order, one at a time; the other lanes start
 /// instructions in list order as soon as their own waits are met and do not wait for completion
 /// before starting the next.
-enum class Lane : std::uint8_t { compute, comm, storage };
-inline constexpr int kLanes = 3;
+/// A device with memory of its own adds a lane for the copies in each direction.
+enum class Lane : std::uint8_t { compute, comm, storage, copy_out, copy_in };
+inline constexpr int kLanes = 5;
 
 enum class Kind : std::uint8_t {
   load,            ///< storage: tokens of one micro-batch
@@ -38,8 +39,11 @@ enum class Kind : std::uint8_t {
   trust,       ///< compute: LAMB's update direction of one unit and the norms of its tensors
   update,      ///< compute: optimizer step of one unit
   round,       ///< compute: weights of one unit from its masters
-  fetch,       ///< storage: from a lower tier
-  store,       ///< storage: to a lower tier; with group tensor only this rank's part of the source
+  fetch,       ///< storage, copy: from a lower tier
+  /// storage, copy: to a lower tier. With group tensor only this rank's part of the source.
+  /// Elements of a share, here and of a fetch, are the rank's own; with group shard those of all
+  /// its members; with a peer that member's.
+  store,
 };
 inline constexpr int kKinds = 17;
 

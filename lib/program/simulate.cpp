@@ -82,8 +82,9 @@ class Walk {
       end += seconds_of(compiled_, instruction, rates_);
       if (free) *free = end;
     }
-    // Compute runs one at a time; the other lanes only start in order.
-    const bool in_turn = instruction.lane == Lane::compute;
+    // Compute and copies run one at a time; the other lanes only start in order.
+    const bool in_turn = instruction.lane == Lane::compute || instruction.lane == Lane::copy_out ||
+                         instruction.lane == Lane::copy_in;
     lane_time_[stage][lane] = in_turn ? result_.end[stage][static_cast<std::size_t>(index)] : start;
     return true;
   }
@@ -184,6 +185,8 @@ double seconds_of(const Compiled& compiled, const Instruction& instruction, cons
                       bytes / rates.memory_bytes_per_second);
     case Lane::comm: return rates.link_latency + bytes / rates.link_bytes_per_second;
     case Lane::storage:
+    case Lane::copy_out:
+    case Lane::copy_in:
       return bytes / (tier_of(compiled, instruction) == Tier::nvme ? rates.storage_bytes_per_second
                                                                    : rates.host_bytes_per_second);
   }

@@ -268,7 +268,8 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.environment.libraries = Runtime::libraries();
   report.environment.libraries["HDF5"] = io::hdf5_version();
   report.environment.libraries["MPI"] = mpi_version();
-  report.environment.libraries["products"] = kernels::gemm_path(deck.precision.compute);
+  report.environment.libraries["products"] = kernels::gemm_path(
+      deck.precision.compute, deck.run.device == "cpu" ? MemorySpace::host : MemorySpace::device);
   report.environment.libraries["runtime"] = runtime.describe();
   report.environment.started = outcome.started;
   report.environment.finished = io::utc_now();

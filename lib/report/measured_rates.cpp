@@ -62,6 +62,8 @@ RateSamples rate_samples(const program::Compiled& compiled,
         one.link_seconds = seconds;
         break;
       case program::Lane::storage:
+      case program::Lane::copy_out:
+      case program::Lane::copy_in:
         if (program::tier_of(compiled, list[i]) == program::Tier::nvme) {
           one.loaded_bytes = bytes;
           storage.add(intervals[i]);

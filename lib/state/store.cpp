@@ -16,7 +16,7 @@ using program::Tier;
 
 constexpr std::array kAllTiers{Tier::device, Tier::host, Tier::nvme};
 
-/// Elements of storage that visit() holds in memory at once.
+/// Elements of storage or device memory that visit() holds in host memory at once.
 constexpr std::int64_t kVisited = std::int64_t{1} << 20;
 
 /// In flight at most: a share dealt in turn moves chunk by chunk.
@@ -50,20 +50,22 @@ Seat seat_of(const models::Model& model, const comm::Coordinates& at) {
 Store::Store(const comm::World& world, const models::Model& model, const program::Layout& layout,
              const program::ResidentTable& resident, const program::Options& options,
              const Seat& seat, const std::vector<const program::Compiled*>& programs)
-    : arena_(world, largest(programs, seat.stage, Tier::device)), resident_(resident), seat_(seat) {
+    : arena_(world,
+             largest(programs, seat.stage, options.device_apart ? Tier::host : Tier::device)),
+      resident_(resident),
+      seat_(seat) {
+  take_memory(largest(programs, seat.stage, Tier::device),
+              largest(programs, seat.stage, Tier::host), options.device_apart);
   for (const std::int32_t index : program::units_of_stage(model, layout, seat.stage))
     units_.push_back({&model.units[static_cast<std::size_t>(index)], index,
                       first_holder(model, layout, index) == seat.stage});
   for (const Buffer& buffer : resident.buffers())
     if (buffer.stage == seat.stage) state_.push_back(buffer);
   const Buffer& scalars = resident.at(resident.scalars(seat.stage));
-  scalars_ = {reinterpret_cast<double*>(at(scalars)),
-              static_cast<std::size_t>(scalars.bytes) / sizeof(double)};
-  if (const std::int64_t bytes = largest(programs, seat.stage, Tier::host); bytes > 0) {
-    host_memory_ = std::make_unique<io::aio::Pool>(1, bytes);
-    host_bytes_ = bytes;
-    host_ = host_memory_->take().data();
-  }
+  device_scalars_ = {reinterpret_cast<double*>(at(scalars)),
+                     static_cast<std::size_t>(scalars.bytes) / sizeof(double)};
+  if (gpu_) own_scalars_.resize(device_scalars_.size());
+  scalars_ = gpu_ ? std::span(own_scalars_) : device_scalars_;
   if (const std::int64_t bytes = largest(programs, seat.stage, Tier::nvme); bytes > 0)
     open_storage(options.zero, bytes);
 
@@ -77,6 +79,21 @@ Store::Store(const comm::World& world, const models::Model& model, const program
       if (const std::int64_t bytes = most.bytes[static_cast<std::size_t>(p)]; bytes > 0)
         planned_.push_back({tier, static_cast<Purpose>(p), bytes});
   }
+}
+
+void Store::take_memory(std::int64_t device_bytes, std::int64_t host_bytes, bool apart) {
+  device_bytes_ = device_bytes;
+  host_bytes_ = host_bytes;
+  if (apart) {
+    host_ = arena_.base();
+    gpu_ = std::make_unique<DeviceTier>(device_bytes, host_, host_bytes);
+    device_ = static_cast<std::byte*>(gpu_->memory.data());
+    return;
+  }
+  device_ = arena_.base();
+  if (host_bytes == 0) return;
+  host_memory_ = std::make_unique<io::aio::Pool>(1, host_bytes);
+  host_ = host_memory_->take().data();
 }
 
 void Store::open_storage(const deck::ZeroConfig& zero, std::int64_t bytes) {
@@ -101,7 +118,7 @@ void Store::open_storage(const deck::ZeroConfig& zero, std::int64_t bytes) {
 
 std::int64_t Store::bytes(Tier tier) const {
   switch (tier) {
-    case Tier::device: return arena_.bytes();
+    case Tier::device: return device_bytes_;
     case Tier::host: return host_bytes_;
     case Tier::nvme: return swap_ ? swap_->bytes() : 0;
   }
@@ -109,18 +126,17 @@ std::int64_t Store::bytes(Tier tier) const {
 }
 
 std::int64_t Store::bytes_in_memory(Tier tier) const {
-  if (tier == Tier::nvme) return bytes(tier);  // allocated when it was made
-  return trireme::bytes_in_memory(tier == Tier::host ? host_ : arena_.base(), bytes(tier));
+  if (!pages(tier)) return bytes(tier);  // allocated when it was made
+  return trireme::bytes_in_memory(tier == Tier::host ? host_ : device_, bytes(tier));
 }
 
 std::array<std::int64_t, program::kPurposes> Store::state_in_memory(Tier tier) const {
   std::array<std::int64_t, program::kPurposes> found{};
   for (const Buffer& buffer : state_) {
     if (buffer.tier != tier) continue;
-    const std::byte* base = tier == Tier::host ? host_ : arena_.base();
+    const std::byte* base = tier == Tier::host ? host_ : device_;
     found[static_cast<std::size_t>(buffer.purpose)] +=
-        tier == Tier::nvme ? buffer.bytes
-                           : trireme::bytes_in_memory(base + buffer.offset, buffer.bytes);
+        pages(tier) ? trireme::bytes_in_memory(base + buffer.offset, buffer.bytes) : buffer.bytes;
   }
   return found;
 }
@@ -139,8 +155,8 @@ void Store::visit(const UnitState& unit, Purpose purpose, std::int32_t number, A
   if (purpose == Purpose::masters) purpose = resident_.master_purpose(seat_.stage, unit.index);
   for (const program::BufferId id : resident_.homes(seat_.stage, unit.index, purpose, number)) {
     const Buffer& buffer = resident_.at(id);
-    if (buffer.tier == Tier::nvme) {
-      visit_storage(*unit.unit, buffer, access, visit);
+    if (buffer.tier == Tier::nvme || space_of(buffer) == MemorySpace::device) {
+      visit_copies(*unit.unit, buffer, access, visit);
       continue;
     }
     auto* values = reinterpret_cast<float*>(at(buffer));
@@ -153,8 +169,27 @@ void Store::visit(const UnitState& unit, Purpose purpose, std::int32_t number, A
   }
 }
 
-void Store::visit_storage(const nn::Unit& unit, const Buffer& buffer, Access access,
-                          const std::function<void(const Held&)>& visit) {
+/// `bytes` from here on are a multiple of what transfers are aligned to; of device memory only what
+/// the buffer has.
+void Store::copy_here(const Buffer& buffer, std::int64_t offset, std::span<std::byte> bytes) {
+  if (buffer.tier == Tier::nvme)
+    return transfers_->wait(transfers_->read(*swap_, buffer.offset + offset, bytes));
+  const StreamScope scope(gpu_->copy_out);
+  copy_bytes(bytes.data(), at(buffer) + offset, std::min(std::ssize(bytes), buffer.bytes - offset));
+  gpu_->copy_out.wait();
+}
+
+void Store::copy_back(const Buffer& buffer, std::int64_t offset, std::span<std::byte> bytes) {
+  if (buffer.tier == Tier::nvme)
+    return transfers_->wait(transfers_->write(*swap_, buffer.offset + offset, bytes));
+  const StreamScope scope(gpu_->copy_in);
+  copy_bytes(at(buffer) + offset, bytes.data(), std::min(std::ssize(bytes), buffer.bytes - offset));
+  gpu_->copy_in.wait();
+}
+
+/// What memory of the host does not hold, in pieces.
+void Store::visit_copies(const nn::Unit& unit, const Buffer& buffer, Access access,
+                         const std::function<void(const Held&)>& visit) {
   constexpr std::int64_t kFloat = sizeof(float);
   io::aio::Pool pool(1, kVisited * kFloat);
   const std::span<std::byte> bytes = pool.take();
@@ -163,14 +198,14 @@ void Store::visit_storage(const nn::Unit& unit, const Buffer& buffer, Access acc
     const Range piece{begin, std::min(begin + kVisited, buffer.elements.end)};
     const std::span<std::byte> used =
         bytes.first(static_cast<std::size_t>(round_up(piece.size() * kFloat, io::aio::kAlignment)));
-    const std::int64_t offset = buffer.offset + (piece.begin - buffer.elements.begin) * kFloat;
-    if (access != Access::write) transfers_->wait(transfers_->read(*swap_, offset, used));
+    const std::int64_t offset = (piece.begin - buffer.elements.begin) * kFloat;
+    if (access != Access::write) copy_here(buffer, offset, used);
     for_each_run(unit, buffer.part, piece, seat_.share, [&](const Run& run) {
       visit({run.flat,
              {values + (run.in_part - piece.begin), static_cast<std::size_t>(run.flat.size())},
              buffer.part});
     });
-    if (access != Access::read) transfers_->wait(transfers_->write(*swap_, offset, used));
+    if (access != Access::read) copy_back(buffer, offset, used);
   }
   pool.give_back(bytes);
 }

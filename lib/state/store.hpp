@@ -5,13 +5,15 @@
 //
 // The device tier is a node-shared arena, which collectives reach without copies; the host tier is
 // private memory in huge pages, which O_DIRECT moves at twice the speed of small ones; the NVMe
-// tier is one swap file a rank.
+// tier is one swap file a rank. With a GPU the device tier is one piece of its memory, and the host
+// tier, where collectives then work, is the arena, page-locked.
 
 #include "io/aio/engine.hpp"
 #include "io/aio/pool.hpp"
 #include "lib/comm/arena.hpp"
 #include "lib/comm/grid.hpp"
 #include "lib/program/compile.hpp"
+#include "lib/state/device_tier.hpp"
 #include "lib/state/runs.hpp"
 
 #include <array>
@@ -66,18 +68,26 @@ class Store {
         const program::ResidentTable& resident, const program::Options& options, const Seat& seat,
         const std::vector<const program::Compiled*>& programs);
 
-  /// Memory of a buffer of the device or host tier.
+  /// Memory of a buffer of the device or host tier, and its space.
   std::byte* at(const program::Buffer& buffer) {
-    return (buffer.tier == program::Tier::host ? host_ : arena_.base()) + buffer.offset;
+    return (buffer.tier == program::Tier::host ? host_ : device_) + buffer.offset;
   }
+  MemorySpace space_of(const program::Buffer& buffer) const {
+    return gpu_ && buffer.tier == program::Tier::device ? MemorySpace::device : MemorySpace::host;
+  }
+  /// Null without a GPU.
+  DeviceTier* gpu() { return gpu_.get(); }
   const comm::SharedArena& arena() const { return arena_; }
 
   std::span<UnitState> units() { return units_; }
   /// The unit with this index in the model; a bug report when this rank has none of it.
   UnitState& unit(std::int32_t index);
   const Seat& seat() const { return seat_; }
-  /// f64 [kScalars + kExactLimbs], see engine/scalars.hpp.
+  /// f64 [kScalars + kExactLimbs], see engine/scalars.hpp: what the host adds to them, and what the
+  /// world agreed on. Without a GPU these are the device's too.
   std::span<double> scalars() { return scalars_; }
+  /// The device's own part of the sums, in its memory.
+  std::span<double> device_scalars() { return device_scalars_; }
 
   enum class Access { read, write, update };
   /// Hands out what this rank holds of an f32 purpose of a unit, run by run, whatever tier it lives
@@ -110,18 +120,30 @@ class Store {
       program::Tier tier = program::Tier::device) const;
 
  private:
+  void take_memory(std::int64_t device_bytes, std::int64_t host_bytes, bool apart);
+  /// Whether the operating system knows which pages of a tier are in memory.
+  bool pages(program::Tier tier) const {
+    return tier == program::Tier::host || (tier == program::Tier::device && !gpu_);
+  }
   void open_storage(const deck::ZeroConfig& zero, std::int64_t bytes);
-  void visit_storage(const nn::Unit& unit, const program::Buffer& buffer, Access access,
-                     const std::function<void(const Held&)>& visit);
+  void visit_copies(const nn::Unit& unit, const program::Buffer& buffer, Access access,
+                    const std::function<void(const Held&)>& visit);
+  void copy_here(const program::Buffer& buffer, std::int64_t offset, std::span<std::byte> bytes);
+  void copy_back(const program::Buffer& buffer, std::int64_t offset, std::span<std::byte> bytes);
 
   comm::SharedArena arena_;
+  std::unique_ptr<DeviceTier> gpu_;
+  std::byte* device_ = nullptr;
+  std::int64_t device_bytes_ = 0;
   std::unique_ptr<io::aio::Pool> host_memory_;
   std::byte* host_ = nullptr;
   std::int64_t host_bytes_ = 0;
   const program::ResidentTable& resident_;
   Seat seat_;
   std::vector<UnitState> units_;
+  std::vector<double> own_scalars_;  // where the device's lie apart
   std::span<double> scalars_;
+  std::span<double> device_scalars_;
   std::vector<MemoryRow> planned_;
   std::vector<program::Buffer> state_;  // the stage's part of the resident table
   std::atomic<const std::function<void()>*> listener_{nullptr};

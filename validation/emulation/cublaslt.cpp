@@ -151,33 +151,52 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 
+namespace {
+
+/// One product with everything that the call's handles said, which may change once it is given.
+struct Product {
+  cublasLtMatmulDescOpaque how;
+  cublasLtMatrixLayoutOpaque a_layout, b_layout, c_layout, d_layout;
+  const void *a, *b, *c;
+  void* d;
+  float factor, keep;
+
+  void operator()() const;
+};
+
+void Product::operator()() const {
+  const bool tf32 = how.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  const std::int64_t depth = columns(a_layout, how.a);
+  for (std::int64_t column = 0; column < d_layout.columns; ++column)
+    for (std::int64_t row = 0; row < d_layout.rows; ++row) {
+      float sum = 0;
+      for (std::int64_t l = 0; l < depth; ++l) {
+        const float x = read(a, a_layout.type, place(a_layout, how.a, row, l));
+        const float y = read(b, b_layout.type, place(b_layout, how.b, l, column));
+        sum = tf32 ? std::fma(to_tf32(x), to_tf32(y), sum) : std::fma(x, y, sum);
+      }
+      float result = factor * sum;
+      if (keep != 0) result += keep * read(c, c_layout.type, row + column * c_layout.stride);
+      if (how.epilogue == CUBLASLT_EPILOGUE_BIAS) result += read(how.bias, how.bias_type, row);
+      write(d, d_layout.type, row + column * d_layout.stride, result);
+    }
+}
+
+}  // namespace
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void* alpha,
                               const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
                               cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
                               cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* choice,
-                              void* workspace, std::size_t workspace_bytes, cudaStream_t) {
+                              void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
   if (!is_aligned(a, choice->align_a) || !is_aligned(b, choice->align_b) ||
       !is_aligned(c, choice->align_c) || !is_aligned(d, choice->align_d) || !workspace ||
       workspace_bytes < choice->workspace)
     return CUBLAS_STATUS_INVALID_VALUE;
-  const float factor = *static_cast<const float*>(alpha);
-  const float keep = *static_cast<const float*>(beta);
-  const bool tf32 = product->compute == CUBLAS_COMPUTE_32F_FAST_TF32;
-  const std::int64_t depth = columns(*a_layout, product->a);
-  for (std::int64_t column = 0; column < d_layout->columns; ++column)
-    for (std::int64_t row = 0; row < d_layout->rows; ++row) {
-      float sum = 0;
-      for (std::int64_t l = 0; l < depth; ++l) {
-        const float x = read(a, a_layout->type, place(*a_layout, product->a, row, l));
-        const float y = read(b, b_layout->type, place(*b_layout, product->b, l, column));
-        sum = tf32 ? std::fma(to_tf32(x), to_tf32(y), sum) : std::fma(x, y, sum);
-      }
-      float result = factor * sum;
-      if (keep != 0) result += keep * read(c, c_layout->type, row + column * c_layout->stride);
-      if (product->epilogue == CUBLASLT_EPILOGUE_BIAS)
-        result += read(product->bias, product->bias_type, row);
-      write(d, d_layout->type, row + column * d_layout->stride, result);
-    }
+  emulation::give(
+      stream, emulation::make_work(Product{*product, *a_layout, *b_layout, *c_layout, *d_layout, a,
+                                           b, c, d, *static_cast<const float*>(alpha),
+                                           *static_cast<const float*>(beta)}));
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -1,12 +1,13 @@
 #pragma once
-// A GPU for tests: kernels/*.cu compiled as C++ and run by the calling thread, every thread of a
-// block a fibre that stops at barriers and shuffles. It finds what the arithmetic, the indices and
-// the barriers do wrong; it knows nothing of speed, of memory that several blocks write at once, of
-// work that runs beside the host, and nothing of the compiler nvcc.
+// A GPU for tests: kernels/*.cu compiled as C++ and run by the thread that waits for them, every
+// thread of a block a fibre that stops at barriers and shuffles. It finds what the arithmetic, the
+// indices, the barriers and the order of streams do wrong; it knows nothing of speed, of memory
+// that several blocks write at once, and nothing of the compiler nvcc.
 //
 // What it adds to a GPU: the order of blocks and of threads between two barriers changes from
 // launch to launch (a missing barrier changes results), new memory holds NaN, a barrier that only
-// some threads reach is an error, and so is a shuffle without all lanes of a warp.
+// some threads reach is an error, and so is a shuffle without all lanes of a warp. A stream does
+// nothing until the host, or another stream, waits for it (a missing wait changes results).
 
 #include <cstdint>
 
@@ -18,7 +19,12 @@ void answer_with(int status);
 void set_driver(int version);
 /// Bytes of device memory that exist: more is cudaErrorMemoryAllocation.
 inline constexpr std::int64_t kMemory = std::int64_t{2} << 30;
-/// Bytes of device memory in use.
+/// Bytes of device memory in use, and how many pieces were ever taken.
 std::int64_t memory_in_use();
+std::int64_t allocations();
+/// How often an event is asked in vain before the question does the work that it stands behind; at
+/// first what TRIREME_EMULATED_PATIENCE in the environment says, or 0. Without patience copies are
+/// early and kernels late; with much of it copies come when they are waited for.
+void set_patience(int questions);
 
 }  // namespace emulation

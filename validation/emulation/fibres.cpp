@@ -5,7 +5,6 @@
 #include "kernels/base/error.hpp"
 
 #include <cuda_runtime.h>
-#include <ucontext.h>
 
 #include <algorithm>
 #include <array>
@@ -18,8 +17,73 @@ namespace trireme::cuda {
 thread_local float dynamic_shared_memory[(227 << 10) / sizeof(float)];
 }  // namespace trireme::cuda
 
+#ifdef __x86_64__
+// Saves what a call must keep (System V ABI) on the stack, and goes on with another one. ucontext's
+// swap asks the kernel for signal masks each time, which makes kernels with shuffles several times
+// slower.
+extern "C" void emulation_switch(void** from, void* to);
+asm(R"(
+.text
+.globl emulation_switch
+.type emulation_switch, @function
+emulation_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulation_switch, .-emulation_switch
+)");
+#else
+#include <ucontext.h>
+#endif
+
 namespace emulation {
 namespace {
+
+#ifdef __x86_64__
+/// A place to go on at: a stack.
+class Context {
+ public:
+  /// `entry`, which never returns, on this stack.
+  void start(std::byte* stack, std::size_t bytes, void (*entry)()) {
+    auto** top = reinterpret_cast<void**>(stack + bytes / 16 * 16);
+    *--top = nullptr;  // where the caller's address would be: keeps the ABI's alignment
+    *--top = reinterpret_cast<void*>(entry);
+    for (int registers = 0; registers < 6; ++registers) *--top = nullptr;
+    at_ = top;
+  }
+  void go_to(Context& other) { emulation_switch(&at_, other.at_); }
+
+ private:
+  void* at_ = nullptr;
+};
+#else
+class Context {
+ public:
+  void start(std::byte* stack, std::size_t bytes, void (*entry)()) {
+    getcontext(&context_);
+    context_.uc_stack.ss_sp = stack;
+    context_.uc_stack.ss_size = bytes;
+    context_.uc_link = nullptr;
+    makecontext(&context_, entry, 0);
+  }
+  void go_to(Context& other) { swapcontext(&context_, &other.context_); }
+
+ private:
+  ucontext_t context_;
+};
+#endif
 
 using trireme::check;
 using trireme::Exit;
@@ -32,7 +96,7 @@ constexpr std::size_t kSharedMemory = std::size_t{227} << 10;
 enum class State : unsigned char { ready, at_warp, at_block, done };
 
 struct Fibre {
-  ucontext_t context;
+  Context context;
   std::unique_ptr<std::byte[]> stack;
   State state = State::ready;
   bool parity = false;  ///< of its shuffles: a lane that is ahead must not overwrite
@@ -44,7 +108,7 @@ struct Block {
   std::vector<Fibre> fibres{kMostThreads};
   unsigned threads = 0;
   unsigned current = 0;
-  ucontext_t scheduler;
+  Context scheduler;
   const std::function<void()>* body = nullptr;
   std::exception_ptr error;
 
@@ -67,19 +131,21 @@ void enter() {
   } catch (...) {
     b.error = std::current_exception();
   }
-  b.fibres[b.current].state = State::done;
+  Fibre& self = b.fibres[b.current];
+  self.state = State::done;
+  self.context.go_to(b.scheduler);
 }
 
 void Block::resume(unsigned thread) {
   current = thread;
   threadIdx.x = thread;
-  swapcontext(&scheduler, &fibres[thread].context);
+  scheduler.go_to(fibres[thread].context);
 }
 
 void Block::wait(State state) {
   Fibre& self = fibres[current];
   self.state = state;
-  swapcontext(&self.context, &scheduler);
+  self.context.go_to(scheduler);
 }
 
 /// The lanes of a warp go on when all of them have come.
@@ -115,11 +181,7 @@ void Block::run(bool reversed) {
     Fibre& fibre = fibres[t];
     if (!fibre.stack) fibre.stack = std::make_unique<std::byte[]>(kStack);
     fibre.state = State::ready;
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.get();
-    fibre.context.uc_stack.ss_size = kStack;
-    fibre.context.uc_link = &scheduler;
-    makecontext(&fibre.context, enter, 0);
+    fibre.context.start(fibre.stack.get(), kStack, enter);
   }
   for (;;) {
     bool alive = false;
@@ -157,15 +219,20 @@ void exchange(const void* mine, void* theirs, std::size_t bytes, unsigned source
   std::memcpy(theirs, b.fibres[self / kWarp * kWarp + source].slot[parity].data(), bytes);
 }
 
-cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
-  Block& b = block();
+cudaError_t check_launch(const cudaLaunchConfig_t& config) {
   const dim3 grid = config.gridDim;
   const unsigned threads = config.blockDim.x;
   const bool fits = threads > 0 && threads <= kMostThreads && config.blockDim.y == 1 &&
                     config.blockDim.z == 1 && grid.x > 0 && grid.x < 1u << 31 && grid.y > 0 &&
                     grid.y < 1u << 16 && grid.z > 0 && grid.z < 1u << 16 &&
                     config.dynamicSmemBytes <= kSharedMemory;
-  if (!fits) return cudaErrorInvalidConfiguration;
+  return fits ? cudaSuccess : cudaErrorInvalidConfiguration;
+}
+
+void run(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
+  Block& b = block();
+  const dim3 grid = config.gridDim;
+  const unsigned threads = config.blockDim.x;
   b.threads = threads;
   b.body = &body;
   blockDim = config.blockDim;
@@ -180,7 +247,6 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& b
     std::memset(trireme::cuda::dynamic_shared_memory, 0xff, config.dynamicSmemBytes);
     b.run(next_order());
   }
-  return cudaSuccess;
 }
 
 }  // namespace emulation

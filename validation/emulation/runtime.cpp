@@ -1,18 +1,18 @@
-// Devices, memory and streams of the emulated GPU: one device, every call done when it returns.
+// Devices, memory and copies of the emulated GPU: one device.
 
 #include "validation/emulation/emulation.hpp"
+#include "validation/emulation/streams.hpp"
 
 #include <cuda_runtime.h>
 
-#include <chrono>
 #include <cstdlib>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
 namespace emulation {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Device {
   cudaError_t answer = cudaSuccess;
@@ -20,11 +20,24 @@ struct Device {
   std::mutex mutex;
   std::unordered_map<void*, std::size_t> blocks;
   std::int64_t in_use = 0;
+  std::int64_t allocations = 0;
+  std::map<const std::byte*, std::size_t> pinned;  // host memory that copies need not wait for
 };
 Device& device() {
   static Device instance;
   return instance;
 }
+
+/// Whether a copy may go on behind the host's back: no end of it lies in ordinary host memory.
+bool is_known(const void* memory) {
+  Device& d = device();
+  const auto* at = static_cast<const std::byte*>(memory);
+  const std::lock_guard lock(d.mutex);
+  const auto after = d.pinned.upper_bound(at);
+  return after != d.pinned.begin() && at < std::prev(after)->first + std::prev(after)->second;
+}
+
+}  // namespace
 
 cudaError_t answer() {
   const Device& d = device();
@@ -32,21 +45,14 @@ cudaError_t answer() {
   return d.driver < 13000 ? cudaErrorInsufficientDriver : cudaSuccess;
 }
 
-}  // namespace
-
 void answer_with(int status) { device().answer = static_cast<cudaError_t>(status); }
 void set_driver(int version) { device().driver = version; }
 std::int64_t memory_in_use() { return device().in_use; }
+std::int64_t allocations() { return device().allocations; }
 
 }  // namespace emulation
 
-struct CUstream_st {};
-struct CUevent_st {
-  emulation::Clock::time_point at;
-};
-
-using emulation::answer;
-using emulation::device;
+using namespace emulation;
 
 const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 const char* cudaGetErrorName(cudaError_t status) {
@@ -93,80 +99,71 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
     return cudaErrorMemoryAllocation;
   *memory = std::aligned_alloc(256, size);
   std::memset(*memory, 0xff, size);  // NaN in every format
-  d.blocks[*memory] = size;
+  d.blocks[*memory] = d.pinned[static_cast<std::byte*>(*memory)] = size;
   d.in_use += static_cast<std::int64_t>(size);
+  ++d.allocations;
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* memory) {
+  finish_all();
   auto& d = device();
   const std::lock_guard lock(d.mutex);
   const auto found = d.blocks.find(memory);
   if (found == d.blocks.end()) return cudaErrorInvalidValue;
   d.in_use -= static_cast<std::int64_t>(found->second);
   d.blocks.erase(found);
+  d.pinned.erase(static_cast<std::byte*>(memory));
   std::free(memory);
   return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  return answer();
+  return cudaHostRegister(*memory, bytes, 0);
 }
 cudaError_t cudaFreeHost(void* memory) {
+  cudaHostUnregister(memory);
   std::free(memory);
   return cudaSuccess;
 }
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new CUstream_st;
+cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned) {
+  const std::lock_guard lock(device().mutex);
+  device().pinned[static_cast<std::byte*>(memory)] = bytes;
   return answer();
 }
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
+cudaError_t cudaHostUnregister(void* memory) {
+  finish_all();
+  const std::lock_guard lock(device().mutex);
+  device().pinned.erase(static_cast<std::byte*>(memory));
   return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return answer(); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return answer(); }
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = new CUevent_st;
-  return answer();
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->at = emulation::Clock::now();
-  return answer();
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return answer(); }
-cudaError_t cudaEventQuery(cudaEvent_t) { return answer(); }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
-  return answer();
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  std::memcpy(to, from, bytes);
+                            cudaStream_t stream) {
+  give(stream, make_work([=] { std::memcpy(to, from, bytes); }), !is_known(to) || !is_known(from));
   return answer();
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                               std::size_t from_pitch, std::size_t width, std::size_t height,
-                              cudaMemcpyKind, cudaStream_t) {
+                              cudaMemcpyKind, cudaStream_t stream) {
   if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
-  for (std::size_t row = 0; row < height; ++row)
-    std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
-                static_cast<const std::byte*>(from) + row * from_pitch, width);
+  give(stream, make_work([=] {
+         for (std::size_t row = 0; row < height; ++row)
+           std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
+                       static_cast<const std::byte*>(from) + row * from_pitch, width);
+       }),
+       !is_known(to) || !is_known(from));
   return answer();
 }
-cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t) {
-  std::memset(memory, value, bytes);
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  give(stream, make_work([=] { std::memset(memory, value, bytes); }));
   return answer();
 }
 cudaError_t cudaMemset2DAsync(void* memory, std::size_t pitch, int value, std::size_t width,
-                              std::size_t height, cudaStream_t) {
+                              std::size_t height, cudaStream_t stream) {
   if (width > pitch) return cudaErrorInvalidValue;
-  for (std::size_t row = 0; row < height; ++row)
-    std::memset(static_cast<std::byte*>(memory) + row * pitch, value, width);
+  give(stream, make_work([=] {
+         for (std::size_t row = 0; row < height; ++row)
+           std::memset(static_cast<std::byte*>(memory) + row * pitch, value, width);
+       }));
   return answer();
 }

@@ -13,9 +13,6 @@
 
 namespace trireme::validation {
 
-/// The back end that a program of device tests was linked with; null: none.
-DeviceBackend* test_backend();
-
 /// Write once a test file, at namespace scope, in place of with_runtime: with the Runtime comes,
 /// where the space is the device, its back end with a stream for the test's thread.
 const testing::Environment* with_runtime_and_device(int threads);

@@ -19,7 +19,7 @@ class DeviceEnvironment : public RuntimeEnvironment {
   void SetUp() override {
     RuntimeEnvironment::SetUp();
     if (test_space() == MemorySpace::host) return;
-    DeviceBackend* backend = test_backend();
+    DeviceBackend* backend = linked_device_backend();
     check(backend != nullptr, Exit::kUsage, "this test program was linked without a device");
     use_device_backend(*backend);
     try {

@@ -1,8 +1,10 @@
 #include "validation/harness/engine_run.hpp"
 
 #include "kernels/base/random.hpp"
+#include "lib/engine/open_device.hpp"
 #include "lib/models/build.hpp"
 #include "lib/program/compile.hpp"
+#include "validation/harness/device_fixture.hpp"
 
 #include <mpi.h>
 
@@ -72,6 +74,12 @@ void scramble(state::Store& store, const engine::Place& place) {
                  });
 }
 
+/// The deck, once its device is open.
+const deck::Deck& opened(const comm::World& world, const deck::Deck& deck) {
+  engine::open_device(world, deck.run);
+  return deck;
+}
+
 program::Compiled& broken(engine::Setup& setup, const EngineFaults& faults) {
   if (faults.program) faults.program(setup.training);
   return setup.training;
@@ -85,6 +93,7 @@ deck::Deck engine_deck(const deck::ModelConfig& model) {
   deck.optimizer.weight_decay = 0.1;
   deck.run.seed = 7;
   deck.run.max_steps = 1000;
+  deck.run.device = test_space() == MemorySpace::device ? "cuda" : "cpu";
   return deck;
 }
 
@@ -114,7 +123,7 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
                      const engine::ExecutorOptions& options, const comm::CommOptions& comm)
     : world_(world),
       faults_(faults),
-      setup_(deck),
+      setup_(opened(world, deck)),
       place_{setup_.grid, setup_.grid.coordinates(world.rank())},
       store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options,
              state::seat_of(setup_.model, place_.at),

@@ -12,7 +12,8 @@
 
 namespace trireme::validation {
 
-/// A deck of this model with f32, one sample a micro-batch, plain AdamW, clipping on.
+/// A deck of this model with f32, one sample a micro-batch, plain AdamW, clipping on; on the test's
+/// device (device_fixture.hpp).
 deck::Deck engine_deck(const deck::ModelConfig& model);
 
 /// Target, input or document start of a position, the same for all grids; some targets are ignored.

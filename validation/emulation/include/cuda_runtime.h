@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <new>
 #include <tuple>
+#include <utility>
 
 #define __global__
 #define __device__
@@ -81,6 +84,9 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
 cudaError_t cudaFreeHost(void* memory);
+inline constexpr unsigned cudaHostRegisterPortable = 1;
+cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned flags);
+cudaError_t cudaHostUnregister(void* memory);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
@@ -107,8 +113,37 @@ cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int bytes) {
 
 namespace emulation {
 
+/// A call that is made later. In memory of its own, which no allocation counter sees.
+struct Work {
+  Work* next = nullptr;
+  void (*run)(Work*) = nullptr;
+  void (*drop)(Work*) = nullptr;
+};
+
+template <class F>
+Work* make_work(F call) {
+  struct Held : Work {
+    F call;
+    explicit Held(F f) : call(std::move(f)) {}
+  };
+  static_assert(alignof(Held) <= alignof(std::max_align_t));
+  auto* held = new (std::malloc(sizeof(Held))) Held(std::move(call));
+  held->run = [](Work* work) { static_cast<Held*>(work)->call(); };
+  held->drop = [](Work* work) {
+    static_cast<Held*>(work)->~Held();
+    std::free(work);
+  };
+  return held;
+}
+
+/// Behind what `stream` holds; without a stream, or where host memory that is not pinned takes part
+/// (`at_once`), it is done before this returns.
+void give(cudaStream_t stream, Work* work, bool at_once = false);
+
+/// Whether a kernel may be launched so.
+cudaError_t check_launch(const cudaLaunchConfig_t& config);
 /// Runs body once for each thread of each block, one block at a time.
-cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& body);
+void run(const cudaLaunchConfig_t& config, const std::function<void()>& body);
 
 inline constexpr std::size_t kSlot = 16;
 /// Leaves `bytes` of this thread where its warp sees them, waits for the warp's other lanes, and
@@ -123,7 +158,14 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   const std::tuple<Parameters...> held(arguments...);
   static_assert(sizeof(held) <= 4096, "kernel parameters beyond CUDA's 4 KiB");
-  return emulation::run(*config, [&] { std::apply(kernel, held); });
+  if (const cudaError_t status = emulation::check_launch(*config); status != cudaSuccess)
+    return status;
+  const auto launch = [config = *config, kernel, held] {
+    const auto body = [&] { std::apply(kernel, held); };
+    emulation::run(config, std::ref(body));
+  };
+  emulation::give(config->stream, emulation::make_work(launch));
+  return cudaSuccess;
 }
 
 void __syncthreads();

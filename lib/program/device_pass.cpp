@@ -1,0 +1,230 @@
+// Seventh pass, where device memory is not the host's: what the host does to state in device
+// memory (communication, loads, updates of what lives on the host) it does to a copy in host
+// memory, and a lane of its own in each direction moves that.
+//
+// Behind it every instruction touches one memory alone, but for the copies, and nothing moves
+// between device memory and storage in one piece.
+
+#include "lib/program/unit_ops.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+namespace trireme::program {
+namespace {
+
+bool contains(const std::vector<BufferId>& ids, BufferId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+bool is_transfer(const Instruction& instruction) {
+  return instruction.kind == Kind::fetch || instruction.kind == Kind::store;
+}
+
+class Apart {
+ public:
+  Apart(GridProgram grid, const models::Model& model, const Options& options,
+        const ResidentTable& resident)
+      : grid_(std::move(grid)), ops_(grid_, model, options, resident) {}
+  GridProgram run();
+
+ private:
+  Tier tier(BufferId id) const { return ops_.buffer(id).tier; }
+  bool is_data(BufferId id) const;
+  void add(Instruction instruction);
+  void agree(Instruction instruction);
+  void through_host(Instruction instruction);
+  void by_copies(Instruction instruction);
+  BufferId copy_for(const Instruction& instruction, BufferId id);
+  BufferId plain_copy(BufferId id);
+  Instruction move(Kind kind, const Instruction& user, BufferId from, BufferId to) const;
+  void replace(Instruction& instruction, BufferId id, BufferId copy) const;
+  void finish_event();
+
+  GridProgram grid_;
+  UnitOps ops_;
+  std::map<std::int32_t, BufferId> agreed_;  // by stage: scalars of the world
+  std::map<BufferId, BufferId> whole_;  // of buffers that shares are gathered into or summed from
+  // Copies around the parts of one event, which stay neighbours.
+  std::vector<Instruction> before_, event_, behind_, out_;
+};
+
+/// Scalars and tokens of order are named by instructions that do not touch their bytes.
+bool Apart::is_data(BufferId id) const {
+  const Purpose purpose = ops_.buffer(id).purpose;
+  return purpose != Purpose::scalars && purpose != Purpose::optimizer;
+}
+
+/// All of a buffer that is no part of a unit.
+BufferId Apart::plain_copy(BufferId id) {
+  Buffer copy = ops_.buffer(id);
+  copy.offset = -1;
+  copy.lifetime = Lifetime::step;
+  copy.purpose = Purpose::staging;
+  copy.tier = Tier::host;
+  grid_.buffers.push_back(copy);
+  return static_cast<BufferId>(grid_.buffers.size() - 1);
+}
+
+/// Where the host sees what the instruction touches of a buffer in device memory. A collective of
+/// shares sees all members' in a copy with the layout of the whole, one for all of its pieces.
+BufferId Apart::copy_for(const Instruction& instruction, BufferId id) {
+  const Buffer& buffer = ops_.buffer(id);
+  if (buffer.part == Part::none || instruction.part == Part::none) return plain_copy(id);
+  const bool whole = instruction.lane == Lane::comm && instruction.part == Part::share &&
+                     buffer.part == Part::body;
+  if (!whole)
+    return ops_.copy_of(id, Purpose::staging, Tier::host, instruction.part, instruction.elements,
+                        buffer.micro);
+  const auto [at, added] = whole_.try_emplace(id, -1);
+  if (added)
+    at->second =
+        ops_.copy_of(id, Purpose::staging, Tier::host, Part::body, buffer.elements, buffer.micro);
+  return at->second;
+}
+
+Instruction Apart::move(Kind kind, const Instruction& user, BufferId from, BufferId to) const {
+  Instruction made;
+  made.kind = kind;
+  made.lane = tier(to) == Tier::nvme || tier(from) == Tier::nvme ? Lane::storage
+              : tier(to) == Tier::host                           ? Lane::copy_out
+                                                                 : Lane::copy_in;
+  made.pass = user.pass;
+  made.stage = user.stage;
+  made.unit = user.part == Part::none ? -1 : user.unit;
+  made.part = user.part;
+  made.elements = user.elements;
+  made.reads = {from};
+  made.writes = {to};
+  if (made.unit < 0) {
+    made.block = ops_.buffer(from).owner;
+    made.micro = ops_.buffer(from).micro;
+    made.bytes = std::min(ops_.buffer(from).bytes, ops_.buffer(to).bytes);
+    return made;
+  }
+  const Buffer& of = ops_.buffer(from);
+  made.bytes = of.bytes / of.elements.size() * user.elements.size();
+  return made;
+}
+
+void Apart::replace(Instruction& instruction, BufferId id, BufferId copy) const {
+  std::replace(instruction.reads.begin(), instruction.reads.end(), id, copy);
+  std::replace(instruction.writes.begin(), instruction.writes.end(), id, copy);
+}
+
+/// The sums of the device come to the host, where the world adds them up and the decision is made;
+/// they do not go back.
+void Apart::agree(Instruction instruction) {
+  const BufferId scalars = instruction.reads[0];
+  const BufferId copy = plain_copy(scalars);
+  before_.push_back(move(Kind::store, instruction, scalars, copy));
+  instruction.reads = instruction.writes = {copy};
+  agreed_[instruction.stage] = copy;
+  event_.push_back(std::move(instruction));
+}
+
+/// A transfer between device memory and storage takes two steps.
+void Apart::through_host(Instruction instruction) {
+  const BufferId from = instruction.reads[0];
+  const BufferId to = instruction.writes[0];
+  const BufferId device = tier(from) == Tier::device ? from : to;
+  const BufferId copy = instruction.unit >= 0
+                            ? ops_.copy_of(device, Purpose::staging, Tier::host, instruction.part,
+                                           instruction.elements, ops_.buffer(device).micro)
+                            : plain_copy(device);
+  Instruction second = instruction;
+  instruction.writes = {copy};
+  second.reads[0] = copy;
+  for (Instruction* step : {&instruction, &second}) {
+    step->lane = move(step->kind, *step, step->reads[0], step->writes[0]).lane;
+    event_.push_back(std::move(*step));
+  }
+}
+
+void Apart::by_copies(Instruction instruction) {
+  const Instruction as_it_was = instruction;
+  const bool gathers = instruction.kind == Kind::all_gather && instruction.part == Part::share;
+  const bool scatters = instruction.kind == Kind::reduce_scatter && instruction.part == Part::share;
+  const bool roots = instruction.kind == Kind::broadcast;
+  const auto members = [&](Instruction& step, bool all) {
+    if (all) step.group = Group::shard;
+    if (all) step.bytes *= ops_.unit(step.unit).ranks;
+    if (roots) step.peer = instruction.peer;
+  };
+  std::vector<BufferId> touched = as_it_was.reads;
+  for (const BufferId id : as_it_was.writes)
+    if (!contains(touched, id)) touched.push_back(id);
+  for (const BufferId id : touched) {
+    if (tier(id) != Tier::device || !is_data(id)) continue;
+    const BufferId copy = copy_for(as_it_was, id);
+    replace(instruction, id, copy);
+    if (contains(as_it_was.reads, id)) {
+      Instruction out = move(Kind::store, as_it_was, id, copy);
+      members(out, scatters);
+      before_.push_back(std::move(out));
+    }
+    if (!contains(as_it_was.writes, id)) continue;
+    Instruction in = move(Kind::fetch, as_it_was, copy, id);
+    members(in, gathers);
+    in.when = as_it_was.when;
+    if (in.when == When::applied) in.reads.push_back(ops_.resident().scalars(in.stage));
+    behind_.push_back(std::move(in));
+  }
+  event_.push_back(std::move(instruction));
+}
+
+void Apart::add(Instruction instruction) {
+  if (instruction.group == Group::world) return agree(std::move(instruction));
+  if (instruction.kind == Kind::decide) instruction.reads = {agreed_.at(instruction.stage)};
+  if (is_transfer(instruction)) {
+    const Tier from = tier(instruction.reads[0]);
+    const Tier to = tier(instruction.writes[0]);
+    if (std::minmax(from, to) == std::minmax(Tier::device, Tier::nvme))
+      return through_host(std::move(instruction));
+    if (from == Tier::device || to == Tier::device)
+      instruction.lane = to == Tier::host ? Lane::copy_out : Lane::copy_in;
+  } else if (on_host(grid_.buffers, instruction)) {
+    return by_copies(std::move(instruction));
+  }
+  event_.push_back(std::move(instruction));
+}
+
+void Apart::finish_event() {
+  for (auto* part : {&before_, &event_, &behind_}) {
+    std::move(part->begin(), part->end(), std::back_inserter(out_));
+    part->clear();
+  }
+}
+
+GridProgram Apart::run() {
+  std::int32_t event = -1;
+  for (Instruction& next : grid_.order) {
+    if (next.event < 0 || next.event != event) finish_event();
+    event = next.event;
+    add(std::move(next));
+  }
+  finish_event();
+  grid_.order = std::move(out_);
+  return std::move(grid_);
+}
+
+}  // namespace
+
+bool on_host(const std::vector<Buffer>& buffers, const Instruction& instruction) {
+  if (instruction.lane == Lane::comm) return true;
+  if (instruction.kind == Kind::load || instruction.kind == Kind::decide) return true;
+  if (instruction.kind == Kind::segment || instruction.unit < 0) return false;
+  for (const auto* ids : {&instruction.reads, &instruction.writes})
+    for (const BufferId id : *ids)
+      if (buffers[static_cast<std::size_t>(id)].tier == Tier::host) return true;
+  return false;
+}
+
+GridProgram device_pass(GridProgram grid, const models::Model& model, const Options& options,
+                        const ResidentTable& resident) {
+  if (!options.device_apart) return grid;
+  return Apart(std::move(grid), model, options, resident).run();
+}
+
+}  // namespace trireme::program

@@ -1,0 +1,153 @@
+#include "validation/emulation/streams.hpp"
+
+#include "validation/emulation/emulation.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <set>
+
+using Clock = std::chrono::steady_clock;
+
+/// Numbers of work count from 1; [done + 1, given] are in the list.
+struct CUstream_st {
+  emulation::Work* first = nullptr;
+  emulation::Work* last = nullptr;
+  std::uint64_t given = 0;
+  std::uint64_t done = 0;
+};
+
+struct CUevent_st {
+  cudaStream_t stream = nullptr;  ///< null: never recorded
+  std::uint64_t position = 0;     ///< in it
+  std::atomic<int> asked = 0;     ///< since it was recorded
+  Clock::time_point at;
+};
+
+namespace emulation {
+namespace {
+
+std::atomic<int> g_patience{[] {
+  const char* text = std::getenv("TRIREME_EMULATED_PATIENCE");
+  return text ? std::atoi(text) : 0;
+}()};
+
+/// Held by the thread that looks at streams or does their work.
+std::recursive_mutex& device_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+std::set<cudaStream_t>& streams() {
+  static std::set<cudaStream_t> all;
+  return all;
+}
+
+void do_next(CUstream_st& stream) {
+  const std::unique_ptr<Work, void (*)(Work*)> work(stream.first, stream.first->drop);
+  stream.first = work->next;
+  if (!stream.first) stream.last = nullptr;
+  ++stream.done;
+  work->run(work.get());
+}
+
+void do_until(CUstream_st& stream, std::uint64_t position) {
+  const std::lock_guard lock(device_mutex());
+  while (stream.done < position) do_next(stream);
+}
+
+bool is_done(const CUevent_st& event) {
+  return !event.stream || event.stream->done >= event.position;
+}
+
+void finish(const CUevent_st& event) {
+  const std::lock_guard lock(device_mutex());
+  if (event.stream) do_until(*event.stream, event.position);
+}
+
+}  // namespace
+
+void set_patience(int questions) { g_patience = questions; }
+
+void give(cudaStream_t stream, Work* work, bool at_once) {
+  const std::lock_guard lock(device_mutex());
+  if (!stream) {
+    const std::unique_ptr<Work, void (*)(Work*)> owner(work, work->drop);
+    work->run(work);
+    return;
+  }
+  (stream->last ? stream->last->next : stream->first) = work;
+  stream->last = work;
+  ++stream->given;
+  if (at_once) do_until(*stream, stream->given);
+}
+
+void finish_all() {
+  const std::lock_guard lock(device_mutex());
+  for (const cudaStream_t stream : streams()) do_until(*stream, stream->given);
+}
+
+}  // namespace emulation
+
+using namespace emulation;
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const std::lock_guard lock(device_mutex());
+  *stream = new CUstream_st;
+  streams().insert(*stream);
+  return answer();
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard lock(device_mutex());
+  do_until(*stream, stream->given);
+  streams().erase(stream);
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const std::lock_guard lock(device_mutex());
+  do_until(*stream, stream->given);
+  return answer();
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const std::lock_guard lock(device_mutex());
+  if (event->stream)
+    give(stream, make_work([other = event->stream, position = event->position] {
+           do_until(*other, position);
+         }));
+  return answer();
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new CUevent_st;
+  return answer();
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  finish(*event);
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const std::lock_guard lock(device_mutex());
+  give(stream, make_work([event] { event->at = Clock::now(); }));
+  event->stream = stream;
+  event->position = stream ? stream->given : 0;
+  event->asked = 0;
+  return answer();
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  finish(*event);
+  return answer();
+}
+/// Once an event was asked for often enough, whoever asks does the work before it.
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const std::lock_guard lock(device_mutex());
+  if (answer() != cudaSuccess) return answer();
+  if (!is_done(*event) && event->asked++ >= g_patience) finish(*event);
+  return is_done(*event) ? cudaSuccess : cudaErrorNotReady;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+  return answer();
+}

@@ -1,0 +1,143 @@
+// The laws of the engine with the device tier in a GPU's memory: emulated here, real under
+// validation/gpu/run. The same cases hold on the host, where the device tier is the arena.
+
+#include "validation/harness/allocations.hpp"
+#include "validation/harness/bound.hpp"
+#include "validation/harness/device_fixture.hpp"
+#include "validation/harness/tiny_models.hpp"
+#include "validation/parallel/zero_cases.hpp"
+#include "validation/parallel/zero_trace.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+namespace trireme::validation {
+namespace {
+
+const auto* const kRuntime = with_runtime_and_device(1);
+
+using program::Instruction;
+using program::Lane;
+
+/// What run.device "cuda" can do of it.
+deck::Deck on_device(deck::Deck deck) {
+  if (deck.optimizer.type == deck::OptimizerType::lamb)
+    deck.optimizer.type = deck::OptimizerType::adamw;
+  return deck;
+}
+
+/// Two steps against the one-rank reference of the host; the worst over its bound, on rank 0.
+double over_bound(const comm::World& world, const deck::Deck& deck,
+                  const EngineFaults& faults = {}) {
+  EngineRun run(world, deck, faults);
+  std::unique_ptr<ReferenceRun> reference;
+  if (world.rank() == 0) reference = std::make_unique<ReferenceRun>(deck);
+  const auto layers = static_cast<int>(deck.model.layers);
+  double worst = 0;
+  for (int step = 0; step < 2; ++step) {
+    const double loss = run.step().loss_sum;
+    const StepOutcome got = step == 0 ? run.outcome() : StepOutcome{};
+    if (!reference) continue;
+    const StepOutcome want = reference->step();
+    if (step == 0) worst = compare(got, want, deck.precision.compute, layers).over_bound;
+    const double error = std::abs(loss - want.loss) / std::abs(want.loss);
+    const double losses = error / bound(deck.precision.compute, 0, layers);
+    worst = std::isfinite(losses) ? std::max(worst, losses) : losses;
+  }
+  return worst;
+}
+
+TEST(DeviceLaw, GridsAgreeWithTheReferenceOfTheHost) {
+  const comm::World world;
+  double worst = 0;
+  for (const GridCase& c : random_cases(world.size(), 2, 11)) {
+    SCOPED_TRACE(c.name);
+    const double here = over_bound(world, on_device(c.deck));
+    EXPECT_LT(here, 1);
+    worst = std::max(worst, here);
+  }
+  if (world.rank() == 0) std::printf("largest error over bound %.3f\n", worst);
+}
+
+TEST(DeviceLaw, StagesAndTiersComputeTheSame) {
+  const comm::World world;
+  int equal = 0;
+  for (const ZeroCase& c : zero_random(world.size(), 3, 23)) {
+    SCOPED_TRACE(c.name);
+    const Trace want = trace_of(world, on_device(c.plain));
+    const Trace got = trace_of(world, on_device(c.deck));
+    ASSERT_EQ(got.losses.size(), want.losses.size());
+    const double relative = bound(c.deck.precision.compute, 0, 2);
+    for (std::size_t i = 0; i < got.losses.size(); ++i)
+      EXPECT_NEAR(got.losses[i], want.losses[i], relative * std::abs(want.losses[i]));
+    EXPECT_TRUE(!c.same_bits || got.masters.gradients == want.masters.gradients);
+    equal += c.same_bits;
+  }
+  if (world.rank() == 0) std::printf("%d of 3 cases to the bit\n", equal);
+}
+
+TEST(DeviceLaw, SameGridSameBits) {
+  const comm::World world;
+  for (const GridCase& c : random_cases(world.size(), 1, 31)) {
+    SCOPED_TRACE(c.name);
+    const deck::Deck deck = on_device(c.deck);
+    EXPECT_EQ(trace_of(world, deck), trace_of(world, deck));
+  }
+}
+
+/// On the host, and of the device's memory.
+TEST(DeviceLaw, SteadyStepsAllocateNothing) {
+  const comm::World world;
+  for (const ZeroCase& c : zero_random(world.size(), 2, 5)) {
+    SCOPED_TRACE(c.name);
+    EngineRun run(world, on_device(c.deck));
+    run.step();
+    run.step();
+    const bool device = test_space() == MemorySpace::device;
+    const auto free_bytes = [&] { return device ? device_memory_state().free : 0; };
+    const std::int64_t free = free_bytes();
+    const AllocationWatch watch;
+    run.step();
+    run.step();
+    const std::int64_t made = watch.count();
+    EXPECT_EQ(made, 0) << watch.where();
+    EXPECT_EQ(free_bytes(), free);
+  }
+}
+
+// ---- planted faults
+// --------------------------------------------------------------------------------
+
+/// Instructions of one lane no longer wait for those of another.
+EngineFaults hasty(Lane waiting, Lane awaited) {
+  return {.program = [=](program::Compiled& compiled) {
+    for (program::StageProgram& stage : compiled.stages)
+      for (Instruction& instruction : stage.instructions)
+        if (instruction.lane == waiting)
+          std::erase_if(instruction.waits, [&](std::int32_t w) {
+            return stage.instructions[static_cast<std::size_t>(w)].lane == awaited;
+          });
+  }};
+}
+
+/// Streams that do not wait for each other: tokens that are still on their way, sums that leave
+/// before they are made. On the host there are no such lanes, and nothing breaks.
+TEST(DeviceLaw, AMissingWaitBetweenStreamsIsFound) {
+  const comm::World world;
+  deck::Deck deck = engine_deck(tiny_llama());
+  deck.parallel.data = world.size();
+  deck.batch.global = 2 * world.size();
+  deck.batch.accumulation = 2;
+  const auto breaks = [&](const EngineFaults& faults) {
+    double worst = over_bound(world, deck, faults);
+    MPI_Bcast(&worst, 1, MPI_DOUBLE, 0, world.comm());
+    return !(worst < 1);
+  };
+  const bool device = test_space() == MemorySpace::device;
+  EXPECT_FALSE(breaks({}));
+  EXPECT_EQ(breaks(hasty(Lane::compute, Lane::copy_in)), device);
+  EXPECT_EQ(breaks(hasty(Lane::copy_out, Lane::compute)), device);
+}
+
+}  // namespace
+}  // namespace trireme::validation
