@@ -4,7 +4,6 @@
 #include "kernels/base/device_backend.hpp"
 #include "kernels/base/row_convert.hpp"
 #include "kernels/base/runtime.hpp"
-#include "kernels/elementwise/elementwise.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/gemm/product.hpp"
 
@@ -26,9 +25,11 @@ class Operand {
       host_.resize(static_cast<std::size_t>(view_.bytes()));
       view_.data = host_.data();
     } else {
+      const std::vector<std::byte> zeros(static_cast<std::size_t>(view_.bytes()));
       device_ = DeviceMemory(view_.bytes());
+      copy_bytes(device_.data(), zeros.data(), device_.bytes());
+      current_stream().wait();
       view_.data = device_.data();
-      fill(view_, 0);
     }
   }
   const TensorView& view() const { return view_; }
