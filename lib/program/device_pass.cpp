@@ -32,6 +32,7 @@ class Apart {
  private:
   Tier tier(BufferId id) const { return ops_.buffer(id).tier; }
   bool is_data(BufferId id) const;
+  bool moves_on(const Instruction& instruction, BufferId id) const;
   void add(Instruction instruction);
   void agree(Instruction instruction);
   void through_host(Instruction instruction);
@@ -54,6 +55,13 @@ class Apart {
 bool Apart::is_data(BufferId id) const {
   const Purpose purpose = ops_.buffer(id).purpose;
   return purpose != Purpose::scalars && purpose != Purpose::optimizer;
+}
+
+/// Whether what an update writes comes of what was there: it names masters and moments once.
+bool Apart::moves_on(const Instruction& instruction, BufferId id) const {
+  const Purpose content = ops_.buffer(id).content;
+  return instruction.kind == Kind::update &&
+         (content == Purpose::masters || content == Purpose::moments);
 }
 
 /// All of a buffer that is no part of a unit.
@@ -159,7 +167,7 @@ void Apart::by_copies(Instruction instruction) {
     if (tier(id) != Tier::device || !is_data(id)) continue;
     const BufferId copy = copy_for(as_it_was, id);
     replace(instruction, id, copy);
-    if (contains(as_it_was.reads, id)) {
+    if (contains(as_it_was.reads, id) || moves_on(as_it_was, id)) {
       Instruction out = move(Kind::store, as_it_was, id, copy);
       members(out, scatters);
       before_.push_back(std::move(out));
