@@ -150,7 +150,7 @@ class Walk {
         busy += end - result_.start[s][i];
       }
     const double span = (last - first) * static_cast<double>(lanes_.size());
-    if (span > 0) result_.bubble = 1 - busy / span;
+    if (span > 0) result_.bubble = std::max(0.0, 1 - busy / span);  // never -0.0 by rounding
   }
 
   const Compiled& compiled_;
