@@ -3,7 +3,6 @@
 #include "lib/deck/build_sections.hpp"
 #include "lib/deck/frozen_blocks.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 namespace trireme::deck {
@@ -55,13 +54,8 @@ ModelConfig build_model(const Draft& d) {
   m.dropout = {d.number("model.dropout.embedding"), d.number("model.dropout.attention"),
                d.number("model.dropout.residual")};
   m.init = {d.number("model.init.std"), d.boolean("model.init.residual_scaled")};
-  if (const List& names = *d.at("model.frozen").list(); !names.empty()) {
-    m.frozen.resize(static_cast<std::size_t>(m.layers) + 2);
-    for (const Value& name : names) {
-      const Range blocks = *blocks_named(*name.text(), m.layers);
-      std::fill(m.frozen.begin() + blocks.begin, m.frozen.begin() + blocks.end, true);
-    }
-  }
+  if (const List& names = *d.at("model.frozen").list(); !names.empty())
+    m.frozen = blocks_in(names, m.layers);
   return m;
 }
 

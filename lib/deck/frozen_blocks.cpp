@@ -1,5 +1,6 @@
 #include "lib/deck/frozen_blocks.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace trireme::deck {
@@ -27,6 +28,14 @@ std::optional<Range> blocks_named(std::string_view name, std::int64_t layers) {
   const auto last = dash == name.npos ? first : number(name.substr(dash + 1));
   if (!first || !last || *first > *last || *last >= layers) return std::nullopt;
   return Range{*first + 1, *last + 2};
+}
+
+std::vector<bool> blocks_in(const List& names, std::int64_t layers) {
+  std::vector<bool> meant(static_cast<std::size_t>(layers) + 2);
+  for (const Value& name : names)
+    if (const auto blocks = blocks_named(*name.text(), layers))
+      std::fill(meant.begin() + blocks->begin, meant.begin() + blocks->end, true);
+  return meant;
 }
 
 }  // namespace trireme::deck

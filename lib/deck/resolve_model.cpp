@@ -100,17 +100,14 @@ void check_frozen(Draft& draft) {
   const List* names = draft.at(kKey).list();
   const auto layers = draft.known("model.layers");
   if (names == nullptr || names->empty() || !layers || draft.mistakes.in(kKey)) return;
-  std::vector<bool> frozen(static_cast<std::size_t>(*layers) + 2);
-  for (const Value& name : *names) {
-    const auto blocks = blocks_named(*name.text(), *layers);
-    if (!blocks)
+  for (const Value& name : *names)
+    if (!blocks_named(*name.text(), *layers))
       return draft.wrong(
           kKey, fmt::format("model.frozen: no block is called \"{}\"; expected \"embedding\", "
                             "\"layers.0\" to \"layers.{}\", ranges of them such as "
                             "\"layers.0-{}\", or \"head\"",
                             *name.text(), *layers - 1, *layers - 1));
-    std::fill(frozen.begin() + blocks->begin, frozen.begin() + blocks->end, true);
-  }
+  const std::vector<bool> frozen = blocks_in(*names, *layers);
   if (draft.boolean("model.tied_embeddings") && frozen.front() != frozen.back())
     draft.conflict({kKey, "model.tied_embeddings"},
                    "model.frozen names one of embedding and head, which share a matrix: name both, "
