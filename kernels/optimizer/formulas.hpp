@@ -115,12 +115,24 @@ struct LambStep {
     v = average.second(v, gradient);
     return direction(p, m, v);
   }
-  /// The factor of phase 2: p <- p + factor u.
-  static float factor(const Lamb& lamb, std::int64_t step, double ratio, const UpdateRange& range) {
-    const double corrected = lamb.bias_correction ? std::sqrt(correction(lamb.beta2, step)) /
-                                                        correction(lamb.beta1, step)
-                                                  : 1;
-    return static_cast<float>(-range.learning_rate * corrected * ratio);
+};
+
+/// The factor of LAMB's phase 2, p <- p + factor u, from the norms of the whole tensor.
+struct LambFactor {
+  double minus_rate, most, least;
+
+  LambFactor(const Lamb& lamb, std::int64_t step, const UpdateRange& range)
+      : minus_rate(-range.learning_rate), most(lamb.max_coefficient), least(lamb.min_coefficient) {
+    if (lamb.bias_correction)
+      minus_rate *= std::sqrt(correction(lamb.beta2, step)) / correction(lamb.beta1, step);
+  }
+  static constexpr double ratio(const LambNorms& norms, double least, double most) {
+    if (norms.weights == 0 || norms.update == 0) return 1;
+    const double free = std::sqrt(norms.weights / norms.update);
+    return free < least ? least : most < free ? most : free;
+  }
+  constexpr float operator()(const LambNorms& norms) const {
+    return static_cast<float>(minus_rate * ratio(norms, least, most));
   }
 };
 

@@ -112,11 +112,11 @@ void lion_update(const Lion& lion, const UpdateRange& range, std::span<float> fi
   });
 }
 
-LambNorms lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<float> first_moment,
-                       std::span<float> second_moment) {
+void lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<float> first_moment,
+                  std::span<float> second_moment, LambNorms* norms) {
   check_range(range, {first_moment.size(), second_moment.size()});
   if (range.space == MemorySpace::device)
-    return device_kernels().lamb_moments(lamb, range, first_moment, second_moment);
+    return device_kernels().lamb_moments(lamb, range, first_moment, second_moment, norms);
   const LambStep update(lamb, range);
   const float* __restrict p = range.master.data();
   const float* __restrict g = range.gradient.data();
@@ -130,7 +130,7 @@ LambNorms lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<flo
     }
   };
   const auto n = static_cast<std::int64_t>(range.master.size());
-  return sum_chunks<Sums>("lamb_moments", n, kChunk, [=](std::int64_t begin, std::int64_t end) {
+  const auto move = [=](std::int64_t begin, std::int64_t end) {
     constexpr std::int64_t kBlock = 1024;
     alignas(64) float u[kBlock];
     Sums sums;
@@ -146,23 +146,26 @@ LambNorms lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<flo
       sums.update += lane_sum<double>(count, [&](std::int64_t k) { return square(u[k]); });
     }
     return sums;
-  });
+  };
+  const Sums sums = sum_chunks<Sums>("lamb_moments", n, kChunk, move);
+  if (!norms) return;
+  norms->weights += sums.weights;
+  norms->update += sums.update;
 }
 
 double lamb_ratio(const Lamb& lamb, const LambNorms& norms) {
-  if (norms.weights == 0 || norms.update == 0) return 1;
-  return std::clamp(std::sqrt(norms.weights / norms.update), lamb.min_coefficient,
-                    lamb.max_coefficient);
+  return LambFactor::ratio(norms, lamb.min_coefficient, lamb.max_coefficient);
 }
 
-void lamb_apply(const Lamb& lamb, std::int64_t step, double ratio, const UpdateRange& range,
-                std::span<const float> first_moment, std::span<const float> second_moment) {
+void lamb_apply(const Lamb& lamb, std::int64_t step, const LambNorms* norms,
+                const UpdateRange& range, std::span<const float> first_moment,
+                std::span<const float> second_moment) {
   check(step >= 1, Exit::kUnexpected, "steps count from 1, not {}", step);
   check_range(range, {first_moment.size(), second_moment.size()}, false);
   if (range.space == MemorySpace::device)
-    return device_kernels().lamb_apply(lamb, step, ratio, range, first_moment, second_moment);
+    return device_kernels().lamb_apply(lamb, step, norms, range, first_moment, second_moment);
   const LambStep update(lamb, range);
-  const float factor = LambStep::factor(lamb, step, ratio, range);
+  const float factor = LambFactor(lamb, step, range)(*norms);
   float* __restrict p = range.master.data();
   const float* __restrict m = first_moment.data();
   const float* __restrict v = second_moment.data();

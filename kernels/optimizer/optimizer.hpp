@@ -79,14 +79,17 @@ struct LambNorms {
   double update = 0;   ///< sum u^2
 };
 
-/// Phase 1: updates the moments, returns the norms of the range; the weights stay as they are.
-LambNorms lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<float> first_moment,
-                       std::span<float> second_moment);
+/// Phase 1: updates the moments and adds the sums over the range to *norms (in the range's memory
+/// space; null: they count nowhere); the weights stay as they are.
+void lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<float> first_moment,
+                  std::span<float> second_moment, LambNorms* norms);
 /// The trust ratio r of a whole tensor from the sums over its ranges.
 double lamb_ratio(const Lamb& lamb, const LambNorms& norms);
-/// Phase 2: p <- p - lr sqrt(c2) / c1 ratio u, with u made again from p and the moments (as many
-/// bytes as keeping it, and no buffer). The gradient is not read and may be empty.
-void lamb_apply(const Lamb& lamb, std::int64_t step, double ratio, const UpdateRange& range,
-                std::span<const float> first_moment, std::span<const float> second_moment);
+/// Phase 2: p <- p - lr sqrt(c2) / c1 r u, with r of *norms, which are the whole tensor's and lie
+/// in the range's memory space, and u made again from p and the moments (as many bytes as keeping
+/// it, and no buffer). The gradient is not read and may be empty.
+void lamb_apply(const Lamb& lamb, std::int64_t step, const LambNorms* norms,
+                const UpdateRange& range, std::span<const float> first_moment,
+                std::span<const float> second_moment);
 
 }  // namespace trireme::kernels

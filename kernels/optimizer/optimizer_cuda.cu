@@ -120,34 +120,42 @@ __global__ void lamb_moments_kernel(Range range, LambStep step, Matrix first, Ma
   }
 }
 
-LambNorms lamb_first(const Lamb& options, const UpdateRange& range, std::span<float> first,
-                     std::span<float> second) {
+/// One block: the sums of all blocks, always in the same order.
+__global__ void add_norms(const LambNorms* partial, std::int64_t count, LambNorms* norms) {
+  LambNorms sum;
+  for (std::int64_t i = threadIdx.x; i < count; i += blockDim.x) {
+    sum.weights += partial[i].weights;
+    sum.update += partial[i].update;
+  }
+  const double weights = cuda::block_sum(sum.weights);
+  const double update = cuda::block_sum(sum.update);
+  if (threadIdx.x != 0) return;
+  norms->weights += weights;
+  norms->update += update;
+}
+
+void lamb_first(const Lamb& options, const UpdateRange& range, std::span<float> first,
+                std::span<float> second, LambNorms* norms) {
   const std::int64_t n = std::ssize(range.master);
-  if (n == 0) return {};
   const std::int64_t blocks = std::min(kMostSums, cuda::blocks_for(n, kThreads * kPack));
-  Stream& stream = current_stream();
   auto* partial = static_cast<LambNorms*>(
-      stream.scratch(kMostSums * static_cast<std::int64_t>(sizeof(LambNorms))));
+      current_stream().scratch(kMostSums * static_cast<std::int64_t>(sizeof(LambNorms))));
   cuda::launch("lamb_moments", lamb_moments_kernel, dim3(static_cast<unsigned>(blocks)), kThreads,
                0, Range(range), LambStep(options, range), matrix_of_span(first),
                matrix_of_span(second), n, partial);
-  LambNorms sums[kMostSums];
-  copy_bytes(sums, partial, blocks * static_cast<std::int64_t>(sizeof(LambNorms)));
-  stream.wait();
-  LambNorms total;
-  for (std::int64_t i = 0; i < blocks; ++i) {
-    total.weights += sums[i].weights;
-    total.update += sums[i].update;
-  }
-  return total;
+  if (norms)
+    cuda::launch("lamb_moments", add_norms, dim3(1), kThreads, 0,
+                 static_cast<const LambNorms*>(partial), blocks, norms);
 }
 
 struct LambApply {
   Range range;
   LambStep step;
   Matrix first, second;
-  float factor;
+  LambFactor factor_of;
+  const LambNorms* norms;
   __device__ void operator()(const Pack& at) const {
+    const float factor = factor_of(*norms);
     float p[kPack];
     float m[kPack];
     float v[kPack];
@@ -159,11 +167,12 @@ struct LambApply {
   }
 };
 
-void lamb_second(const Lamb& options, std::int64_t step, double ratio, const UpdateRange& range,
-                 std::span<const float> first, std::span<const float> second) {
+void lamb_second(const Lamb& options, std::int64_t step, const LambNorms* norms,
+                 const UpdateRange& range, std::span<const float> first,
+                 std::span<const float> second) {
   cuda::for_packs("lamb_apply", packs_of(range),
                   LambApply{Range(range), LambStep(options, range), matrix_of_span(first),
-                            matrix_of_span(second), LambStep::factor(options, step, ratio, range)});
+                            matrix_of_span(second), LambFactor(options, step, range), norms});
 }
 
 }  // namespace

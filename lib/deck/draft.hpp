@@ -90,7 +90,6 @@ void make_paths_absolute(Draft& draft, const std::filesystem::path& folder);
 /// After the others: absolute paths, recomputation and micro-batches are settled.
 void resolve_zero(Draft& draft);
 void check_precision(Draft& draft);
-void check_device(Draft& draft);
 
 /// All of the above; mistakes are kept in the draft.
 Draft resolve_draft(const Source& source, const std::vector<std::string>& overrides,

@@ -26,7 +26,6 @@ Draft resolve_draft(const Source& source, const std::vector<std::string>& overri
   resolve_data(draft, source.path.parent_path());
   resolve_zero(draft);
   check_precision(draft);
-  check_device(draft);
   return draft;
 }
 

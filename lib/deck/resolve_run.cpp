@@ -260,15 +260,6 @@ void resolve_data(Draft& draft, const std::filesystem::path& folder) {
   check_evaluation(draft);
 }
 
-void check_device(Draft& draft) {
-  if (draft.mistakes.in("run.device") || draft.text("run.device") == "cpu") return;
-  if (const std::string* type = draft.at("optimizer.type").text(); type && *type == "Lamb")
-    draft.conflict(
-        {"run.device", "optimizer.type"},
-        "run.device \"cuda\" has no optimizer.type \"Lamb\" yet: the norms of its tensors "
-        "would cross to the host one by one; nearest: \"AdamW\", or run.device \"cpu\"");
-}
-
 void check_precision(Draft& draft) {
   if (!draft.mistakes.in("fp16.enabled") && !draft.mistakes.in("bf16.enabled") &&
       draft.boolean("fp16.enabled") && draft.boolean("bf16.enabled"))

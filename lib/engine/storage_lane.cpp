@@ -56,7 +56,7 @@ StorageLane::Operation StorageLane::resolve(const program::Compiled& compiled, s
   const Buffer& to = compiled.buffers[static_cast<std::size_t>(instruction.writes[0])];
   made.file_read = from.tier == Tier::nvme;
   made.file_write = to.tier == Tier::nvme;
-  if (instruction.unit >= 0) {
+  if (instruction.part != program::Part::none) {
     resolve_unit(instruction, from, to, store, made);
   } else {  // all of both, or this rank's part of what it has whole
     const bool own_part = instruction.group == program::Group::tensor;

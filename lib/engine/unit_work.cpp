@@ -48,6 +48,15 @@ void UnitWork::resolve_clear(const program::Compiled& compiled) {
 }
 
 void UnitWork::resolve_pieces(const program::Compiled& compiled, const comm::Coordinates& at) {
+  for (const auto* ids : {&instruction_.reads, &instruction_.writes})
+    for (const program::BufferId id : *ids) {
+      const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
+      if (buffer.content == Purpose::optimizer && buffer.owner == instruction_.unit)
+        tensor_norms_ = {reinterpret_cast<kernels::LambNorms*>(store_.at(buffer)),
+                         unit_.parameters.size()};
+    }
+  speaks_in_tensor_ = at.tensor == 0;
+  speaks_ = instruction_.part == Part::share || store_.seat().share == 0 || unit_.ranks == 1;
   state::for_each_run(
       unit_, instruction_.part, instruction_.elements, store_.seat().share,
       [&](const state::Run& run) {
@@ -61,15 +70,6 @@ void UnitWork::resolve_pieces(const program::Compiled& compiled, const comm::Coo
               piece.counted.push_back({both.begin - run.flat.begin, both.end - run.flat.begin});
         pieces_.push_back(std::move(piece));
       });
-  for (const auto* ids : {&instruction_.reads, &instruction_.writes})
-    for (const program::BufferId id : *ids) {
-      const Buffer& buffer = compiled.buffers[static_cast<std::size_t>(id)];
-      if (buffer.purpose == Purpose::optimizer && buffer.owner == instruction_.unit)
-        tensor_norms_ = {reinterpret_cast<kernels::LambNorms*>(store_.at(buffer)),
-                         unit_.parameters.size()};
-    }
-  speaks_in_tensor_ = at.tensor == 0;
-  speaks_ = instruction_.part == Part::share || store_.seat().share == 0 || unit_.ranks == 1;
 }
 
 /// Every logical gradient element counts once over the world.
@@ -130,9 +130,10 @@ void UnitWork::add_spans(Piece& piece) const {
     optim::UpdateSpan span = all[i];
     span.elements = {both.begin - piece.flat.begin, both.end - piece.flat.begin};
     piece.spans.push_back(span);
-    piece.tensors.push_back(i);
+    if (tensor_norms_.empty()) continue;
+    const bool mine = speaks_ && (span.divided || speaks_in_tensor_);
+    piece.norms.push_back(instruction_.kind == Kind::update || mine ? &tensor_norms_[i] : nullptr);
   }
-  piece.norms.resize(piece.spans.size());
 }
 
 void UnitWork::norm() const {
@@ -145,41 +146,32 @@ void UnitWork::norm() const {
                                  piece.flat.begin + range.begin, limbs, space_);
 }
 
-void UnitWork::trust(const optim::StepScalars& scalars) {
+void UnitWork::trust(const optim::StepScalars& scalars) const {
   if (instruction_.accumulate == 0)
-    std::fill(tensor_norms_.begin(), tensor_norms_.end(), kernels::LambNorms{});
-  for (Piece& piece : pieces_) {
+    zero({reinterpret_cast<float*>(tensor_norms_.data()), tensor_norms_.size_bytes() / 4});
+  for (const Piece& piece : pieces_)
     optim::lamb_begin(optimizer_, scalars, piece.spans, piece.memory, piece.norms);
-    if (!speaks_) continue;
-    for (std::size_t i = 0; i < piece.spans.size(); ++i) {
-      if (!piece.spans[i].divided && !speaks_in_tensor_) continue;
-      kernels::LambNorms& sum = tensor_norms_[piece.tensors[i]];
-      sum.weights += piece.norms[i].weights;
-      sum.update += piece.norms[i].update;
-    }
-  }
 }
 
-void UnitWork::update(const optim::StepScalars& scalars) {
-  for (Piece& piece : pieces_) {
-    if (tensor_norms_.empty()) {
+void UnitWork::update(const optim::StepScalars& scalars) const {
+  for (const Piece& piece : pieces_)
+    if (tensor_norms_.empty())
       optim::update_unit(optimizer_, scalars, piece.spans, piece.memory);
-      continue;
-    }
-    for (std::size_t i = 0; i < piece.spans.size(); ++i)
-      piece.norms[i] = tensor_norms_[piece.tensors[i]];
-    optim::lamb_finish(optimizer_, scalars, piece.spans, piece.norms, piece.memory);
-  }
+    else
+      optim::lamb_finish(optimizer_, scalars, piece.spans, piece.norms, piece.memory);
+}
+
+void UnitWork::zero(std::span<float> values) const {
+  if (space_ == MemorySpace::host)
+    std::fill(values.begin(), values.end(), 0.0f);
+  else
+    kernels::fill(view(values.data(), std::ssize(values)), 0);
 }
 
 void UnitWork::run(const optim::StepScalars& scalars) {
   switch (instruction_.kind) {
     case Kind::clear:
-      for (const std::span<float> gap : cleared_)
-        if (space_ == MemorySpace::host)
-          std::fill(gap.begin(), gap.end(), 0.0f);
-        else
-          kernels::fill(view(gap.data(), std::ssize(gap)), 0);
+      for (const std::span<float> gap : cleared_) zero(gap);
       return;
     case Kind::accumulate:
       for (const Piece& piece : pieces_) {

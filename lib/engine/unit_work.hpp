@@ -30,10 +30,9 @@ class UnitWork {
     float* source = nullptr;  // accumulate, norm
     float* target = nullptr;  // accumulate
     optim::UnitMemory memory;
-    std::vector<optim::UpdateSpan> spans;  // relative to the piece
-    std::vector<std::size_t> tensors;      // LAMB: number of each span's tensor
-    std::vector<kernels::LambNorms> norms;
-    std::vector<Range> counted;  // norm: relative to the piece
+    std::vector<optim::UpdateSpan> spans;    // relative to the piece
+    std::vector<kernels::LambNorms*> norms;  // LAMB: of each span's tensor; null: not its to add
+    std::vector<Range> counted;              // norm: relative to the piece
   };
 
   void resolve_clear(const program::Compiled& compiled);
@@ -46,9 +45,10 @@ class UnitWork {
   TensorView view(const float* values, std::int64_t count) const {
     return {const_cast<float*>(values), Shape{count}, DType::f32, 0, space_};
   }
+  void zero(std::span<float> values) const;
   void norm() const;
-  void trust(const optim::StepScalars& scalars);
-  void update(const optim::StepScalars& scalars);
+  void trust(const optim::StepScalars& scalars) const;
+  void update(const optim::StepScalars& scalars) const;
 
   const program::Instruction& instruction_;
   state::Store& store_;

@@ -58,14 +58,15 @@ struct UnitMemory {
 void update_unit(const deck::OptimizerConfig& optimizer, const StepScalars& scalars,
                  std::span<const UpdateSpan> spans, const UnitMemory& memory);
 
-/// LAMB's first half: moves the moments and fills norms[i] for spans[i]. Before the second half
-/// the norms of divided spans are added up over the tensor group.
+/// LAMB's first half: moves the moments and adds the norms of spans[i] to *norms[i], which lies in
+/// the unit's memory space; null: they count elsewhere. Before the second half the norms of divided
+/// spans are added up over the tensor group.
 void lamb_begin(const deck::OptimizerConfig& optimizer, const StepScalars& scalars,
                 std::span<const UpdateSpan> spans, const UnitMemory& memory,
-                std::span<kernels::LambNorms> norms);
+                std::span<kernels::LambNorms* const> norms);
 /// LAMB's second half: updates masters and weights.
 void lamb_finish(const deck::OptimizerConfig& optimizer, const StepScalars& scalars,
-                 std::span<const UpdateSpan> spans, std::span<const kernels::LambNorms> norms,
+                 std::span<const UpdateSpan> spans, std::span<kernels::LambNorms* const> norms,
                  const UnitMemory& memory);
 
 }  // namespace trireme::optim

@@ -74,26 +74,26 @@ void update_unit(const OptimizerConfig& optimizer, const StepScalars& scalars,
 
 void lamb_begin(const OptimizerConfig& optimizer, const StepScalars& scalars,
                 std::span<const UpdateSpan> spans, const UnitMemory& memory,
-                std::span<kernels::LambNorms> norms) {
+                std::span<kernels::LambNorms* const> norms) {
   check(norms.size() == spans.size(), Exit::kUnexpected,
         "expected room for the norms of {} tensors, found {}", spans.size(), norms.size());
   for (std::size_t i = 0; i < spans.size(); ++i)
-    norms[i] = kernels::lamb_moments(
-        lamb_of(optimizer, scalars), range_of(optimizer, scalars, spans[i], memory),
-        part(memory.states[0], spans[i].elements), part(memory.states[1], spans[i].elements));
+    kernels::lamb_moments(lamb_of(optimizer, scalars),
+                          range_of(optimizer, scalars, spans[i], memory),
+                          part(memory.states[0], spans[i].elements),
+                          part(memory.states[1], spans[i].elements), norms[i]);
 }
 
 void lamb_finish(const OptimizerConfig& optimizer, const StepScalars& scalars,
-                 std::span<const UpdateSpan> spans, std::span<const kernels::LambNorms> norms,
+                 std::span<const UpdateSpan> spans, std::span<kernels::LambNorms* const> norms,
                  const UnitMemory& memory) {
   check(norms.size() == spans.size(), Exit::kUnexpected,
         "expected the norms of {} tensors, found {}", spans.size(), norms.size());
   const kernels::Lamb lamb = lamb_of(optimizer, scalars);
   for (std::size_t i = 0; i < spans.size(); ++i)
-    kernels::lamb_apply(lamb, scalars.step, kernels::lamb_ratio(lamb, norms[i]),
-                        range_of(optimizer, scalars, spans[i], memory),
-                        part(memory.states[0], spans[i].elements),
-                        part(memory.states[1], spans[i].elements));
+    kernels::lamb_apply(
+        lamb, scalars.step, norms[i], range_of(optimizer, scalars, spans[i], memory),
+        part(memory.states[0], spans[i].elements), part(memory.states[1], spans[i].elements));
 }
 
 }  // namespace trireme::optim

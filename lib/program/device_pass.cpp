@@ -51,10 +51,12 @@ class Apart {
   std::vector<Instruction> before_, event_, behind_, out_;
 };
 
-/// Scalars and tokens of order are named by instructions that do not touch their bytes.
+/// Scalars and tokens of order (which no unit owns) are named by instructions that do not touch
+/// their bytes.
 bool Apart::is_data(BufferId id) const {
-  const Purpose purpose = ops_.buffer(id).purpose;
-  return purpose != Purpose::scalars && purpose != Purpose::optimizer;
+  const Buffer& buffer = ops_.buffer(id);
+  return buffer.purpose != Purpose::scalars &&
+         (buffer.purpose != Purpose::optimizer || buffer.owner >= 0);
 }
 
 /// Whether what an update writes comes of what was there: it names masters and moments once.
@@ -100,18 +102,18 @@ Instruction Apart::move(Kind kind, const Instruction& user, BufferId from, Buffe
                                                                  : Lane::copy_in;
   made.pass = user.pass;
   made.stage = user.stage;
-  made.unit = user.part == Part::none ? -1 : user.unit;
-  made.part = user.part;
-  made.elements = user.elements;
   made.reads = {from};
   made.writes = {to};
-  if (made.unit < 0) {
-    made.block = ops_.buffer(from).owner;
-    made.micro = ops_.buffer(from).micro;
-    made.bytes = std::min(ops_.buffer(from).bytes, ops_.buffer(to).bytes);
+  const Buffer& of = ops_.buffer(from);
+  if (user.part == Part::none || of.part == Part::none) {
+    (of.content == Purpose::optimizer ? made.unit : made.block) = of.owner;
+    made.micro = of.micro;
+    made.bytes = std::min(of.bytes, ops_.buffer(to).bytes);
     return made;
   }
-  const Buffer& of = ops_.buffer(from);
+  made.unit = user.unit;
+  made.part = user.part;
+  made.elements = user.elements;
   made.bytes = of.bytes / of.elements.size() * user.elements.size();
   return made;
 }

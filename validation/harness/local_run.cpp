@@ -14,6 +14,13 @@
 namespace trireme::validation {
 namespace {
 
+/// Where each of `norms` lies.
+std::vector<kernels::LambNorms*> places(std::vector<kernels::LambNorms>& norms) {
+  std::vector<kernels::LambNorms*> all;
+  for (kernels::LambNorms& one : norms) all.push_back(&one);
+  return all;
+}
+
 using Bytes = std::vector<std::byte>;
 using nn::Role;
 using nn::Slot;
@@ -244,7 +251,7 @@ void LocalRun::Impl::update(const deck::OptimizerConfig& optimizer,
     std::vector<std::vector<kernels::LambNorms>> norms;  // by rank
     for (auto& rank : memory.ranks) {
       norms.emplace_back(spans.size());
-      optim::lamb_begin(optimizer, scalars, spans, memory_of(rank.units[u]), norms.back());
+      optim::lamb_begin(optimizer, scalars, spans, memory_of(rank.units[u]), places(norms.back()));
     }
     for (std::size_t i = 0; i < spans.size(); ++i)
       for (std::size_t r = 1; r < norms.size() && spans[i].divided; ++r) {
@@ -252,7 +259,7 @@ void LocalRun::Impl::update(const deck::OptimizerConfig& optimizer,
         norms[0][i].update += norms[r][i].update;
       }
     for (auto& rank : memory.ranks)
-      optim::lamb_finish(optimizer, scalars, spans, norms[0], memory_of(rank.units[u]));
+      optim::lamb_finish(optimizer, scalars, spans, places(norms[0]), memory_of(rank.units[u]));
   }
 }
 

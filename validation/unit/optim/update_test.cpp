@@ -51,6 +51,11 @@ struct RankModel {
     for (std::int64_t i = 0; i < kColumns; ++i)
       values[static_cast<std::size_t>(unit.parameters[1].offset + i)] = value(1000 + i);
   }
+  std::vector<kernels::LambNorms*> places() {
+    std::vector<kernels::LambNorms*> all;
+    for (kernels::LambNorms& one : norms) all.push_back(&one);
+    return all;
+  }
   UnitMemory memory() { return {master, {}, gradient, {first, second}}; }
   float weight(std::int64_t row, std::int64_t column) const {
     return master[static_cast<std::size_t>(unit.parameters[0].offset +
@@ -98,15 +103,16 @@ std::vector<RankModel> train(const deck::OptimizerConfig& optimizer, std::int64_
     const StepScalars now = scalars_of(step);
     for (RankModel& rank : ranks) {
       rank.fill(rank.gradient, step);
+      std::fill(rank.norms.begin(), rank.norms.end(), kernels::LambNorms{});
       if (needs_tensor_norms(optimizer))
-        lamb_begin(optimizer, now, rank.spans, rank.memory(), rank.norms);
+        lamb_begin(optimizer, now, rank.spans, rank.memory(), rank.places());
       else
         update_unit(optimizer, now, rank.spans, rank.memory());
     }
     if (!needs_tensor_norms(optimizer)) continue;
     if (exchange_norms) add_norms(ranks);
     for (RankModel& rank : ranks)
-      lamb_finish(optimizer, now, rank.spans, rank.norms, rank.memory());
+      lamb_finish(optimizer, now, rank.spans, rank.places(), rank.memory());
   }
   return ranks;
 }
