@@ -32,16 +32,16 @@ Engine::Engine(const Settings& settings, std::function<void()> on_complete, Kern
 
 Engine::~Engine() { transfers_.close(); }
 
-Transfer Engine::read(SwapFile& file, std::int64_t offset, std::span<std::byte> to) {
+Transfer Engine::read(File& file, std::int64_t offset, std::span<std::byte> to) {
   return begin(Direction::read, file, offset, to.data(), to.size());
 }
 
-Transfer Engine::write(SwapFile& file, std::int64_t offset, std::span<const std::byte> from) {
+Transfer Engine::write(File& file, std::int64_t offset, std::span<const std::byte> from) {
   // A write only reads these bytes; one kind of block for both directions is simpler than two.
   return begin(Direction::write, file, offset, const_cast<std::byte*>(from.data()), from.size());
 }
 
-Transfer Engine::begin(Direction direction, SwapFile& file, std::int64_t offset, std::byte* data,
+Transfer Engine::begin(Direction direction, File& file, std::int64_t offset, std::byte* data,
                        std::size_t bytes) {
   const Transfer transfer =
       transfers_.begin(direction, file, offset, data, narrow<std::int64_t>(bytes));

@@ -7,8 +7,8 @@
 //   ...                                                                 // slice is the engine's
 //   engine.wait(write);                                                 // slice is the caller's
 
+#include "io/aio/file.hpp"
 #include "io/aio/settings.hpp"
-#include "io/aio/swap_file.hpp"
 #include "io/aio/transfers.hpp"
 
 #include <cstddef>
@@ -64,8 +64,8 @@ class Engine {
   /// Begins to move all of `to` or `from`, which the engine owns until the transfer is collected;
   /// returns at once. Address, offset and length are multiples of kAlignment and lie in the file.
   /// With max_transfers not collected (full()) Exit::kUnexpected.
-  Transfer read(SwapFile& file, std::int64_t offset, std::span<std::byte> to);
-  Transfer write(SwapFile& file, std::int64_t offset, std::span<const std::byte> from);
+  Transfer read(File& file, std::int64_t offset, std::span<std::byte> to);
+  Transfer write(File& file, std::int64_t offset, std::span<const std::byte> from);
   bool full() const { return transfers_.full(); }
 
   /// Whether the transfer is complete; then it is collected, and throws if it failed.
@@ -81,7 +81,7 @@ class Engine {
   const Settings& settings() const { return settings_; }
 
  private:
-  Transfer begin(Direction direction, SwapFile& file, std::int64_t offset, std::byte* data,
+  Transfer begin(Direction direction, File& file, std::int64_t offset, std::byte* data,
                  std::size_t bytes);
 
   Settings settings_;

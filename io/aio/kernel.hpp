@@ -28,4 +28,8 @@ class Kernel {
 /// The real one, libaio.
 Kernel& system_kernel();
 
+/// Moves each request by pread or pwrite within submit(), one a call: for engines whose threads
+/// may block (a queue_depth of 1 each) and which must work where fs.aio-max-nr is used up.
+Kernel& blocking_kernel();
+
 }  // namespace trireme::io::aio

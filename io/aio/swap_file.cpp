@@ -13,10 +13,7 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 namespace trireme::io::aio {
@@ -56,24 +53,13 @@ std::string free_space_text(int descriptor) {
 }  // namespace
 
 SwapFile::SwapFile(std::string folder, std::int64_t bytes, SwapOptions options)
-    : folder_(std::move(folder)),
-      name_(fmt::format("swap file in '{}'", folder_)),
+    : File(fmt::format("swap file in '{}'", folder)),
+      folder_(std::move(folder)),
       options_(options) {
   check_size(name_, bytes);
-  try {
-    open_without_name();
-    choose_direct();
-    grow(bytes);
-  } catch (...) {
-    close();
-    throw;
-  }
-}
-
-SwapFile::~SwapFile() { close(); }
-
-void SwapFile::close() noexcept {
-  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  open_without_name();
+  choose_direct(options_.direct);
+  grow(bytes);
 }
 
 void SwapFile::open_without_name() {
@@ -84,29 +70,6 @@ void SwapFile::open_without_name() {
         "can't make a {}: {}: expected a folder that is there and may be written; create it or "
         "name another",
         name_, std::strerror(errno));
-}
-
-void SwapFile::choose_direct() {
-  struct statfs about {};
-  if (!options_.direct) {
-    why_buffered_ = "it was asked for";
-  } else if (::fstatfs(descriptor_, &about) == 0 &&
-             (about.f_type == TMPFS_MAGIC || about.f_type == RAMFS_MAGIC)) {
-    why_buffered_ = "the folder lies in memory (tmpfs): what is put there takes memory, not disk";
-  } else if (!set_direct(true)) {
-    why_buffered_ = fmt::format("the file system refuses O_DIRECT ({})", std::strerror(errno));
-  } else {
-    alignas(kAlignment) std::array<std::byte, kAlignment> probe;
-    if (::pread(descriptor_, probe.data(), probe.size(), 0) >= 0) return;
-    why_buffered_ =
-        fmt::format("reading {} bytes with O_DIRECT fails ({})", kAlignment, std::strerror(errno));
-    set_direct(false);
-  }
-}
-
-bool SwapFile::set_direct(bool direct) {
-  const int flags = ::fcntl(descriptor_, F_GETFL);
-  return ::fcntl(descriptor_, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
 void SwapFile::grow(std::int64_t bytes) {

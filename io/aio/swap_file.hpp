@@ -1,6 +1,8 @@
 #pragma once
 // A file for state that does not fit memory: one a rank, without a name, gone with its process.
 
+#include "io/aio/file.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,52 +25,31 @@ struct SwapOptions {
 /// behind and two jobs may use one folder, and with all its space allocated, so that a full disk
 /// shows before the run. Bytes never written read as zeros. Errors are Exit::kFile and name folder,
 /// offset, length and what to do. Must outlive its transfers.
-class SwapFile {
+class SwapFile final : public File {
  public:
   /// `bytes` is a positive multiple of kAlignment. The folder must be there.
   SwapFile(std::string folder, std::int64_t bytes, SwapOptions options = {});
-  ~SwapFile();
-  SwapFile(const SwapFile&) = delete;
-  SwapFile& operator=(const SwapFile&) = delete;
 
   /// Makes the file larger, with its space; no transfer of this file may be in flight. After a
   /// failure size and contents are as before.
   void grow(std::int64_t bytes);
 
-  std::int64_t bytes() const { return bytes_; }
-  /// What messages call it: "swap file in 'folder'".
-  const std::string& name() const { return name_; }
-  int descriptor() const { return descriptor_; }
-  /// Whether transfers pass the page cache by.
-  bool direct() const { return why_buffered_.empty(); }
-  /// Why not, for a warning; empty when direct.
-  const std::string& why_buffered() const { return why_buffered_; }
   bool has_checksums() const { return options_.checksums; }
   /// Memory that the checksums take.
   std::int64_t checksum_bytes() const {
     return static_cast<std::int64_t>(checksums_.size() * sizeof(std::uint32_t));
   }
 
-  /// The engine's: remembers the checksums of `data`, about to be written at `offset`. Concurrent
-  /// calls need disjoint ranges. Nothing without checksums.
-  void remember(std::int64_t offset, std::span<const std::byte> data);
-  /// The engine's: offset of the first unit whose bytes, as read, are not those written last; -1
-  /// when all are, or without checksums.
-  std::int64_t first_damaged(std::int64_t offset, std::span<const std::byte> data) const;
+  /// Nothing without checksums.
+  void remember(std::int64_t offset, std::span<const std::byte> data) override;
+  std::int64_t first_damaged(std::int64_t offset, std::span<const std::byte> data) const override;
 
  private:
   void open_without_name();
-  void choose_direct();
-  bool set_direct(bool direct);
   void allocate(std::int64_t from, std::int64_t to);
-  void close() noexcept;
 
   std::string folder_;
-  std::string name_;
   SwapOptions options_;
-  int descriptor_ = -1;
-  std::int64_t bytes_ = 0;
-  std::string why_buffered_;
   std::vector<std::uint32_t> checksums_;  // of each kAlignment bytes
 };
 

@@ -22,7 +22,7 @@ std::string_view advice(int error) {
 }
 
 /// Throws what `trouble` says, as an error of the file.
-void throw_trouble(const SwapFile& file, Direction direction, const Trouble& trouble) {
+void throw_trouble(const File& file, Direction direction, const Trouble& trouble) {
   const std::string_view doing = direction == Direction::read ? "reading" : "writing";
   switch (trouble.kind) {
     case Trouble::Kind::none: return;
@@ -42,7 +42,7 @@ void throw_trouble(const SwapFile& file, Direction direction, const Trouble& tro
   }
 }
 
-void check_request(const SwapFile& file, std::int64_t offset, const std::byte* data,
+void check_request(const File& file, std::int64_t offset, const std::byte* data,
                    std::int64_t bytes) {
   const auto address = reinterpret_cast<std::uintptr_t>(data);
   check(offset % kAlignment == 0 && bytes % kAlignment == 0 && address % kAlignment == 0,
@@ -64,7 +64,7 @@ Transfers::Transfers(const Settings& settings, std::function<void()> on_complete
   for (std::size_t i = slots_.size(); i-- > 0;) free_.push_back(static_cast<std::uint32_t>(i));
 }
 
-Transfer Transfers::begin(Direction direction, SwapFile& file, std::int64_t offset, std::byte* data,
+Transfer Transfers::begin(Direction direction, File& file, std::int64_t offset, std::byte* data,
                           std::int64_t bytes) {
   check_request(file, offset, data, bytes);
   const std::lock_guard lock(mutex_);

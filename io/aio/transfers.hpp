@@ -2,8 +2,8 @@
 // The transfers of an engine: begun by its caller, taken block by block by its threads in the order
 // they were begun, collected by the caller.
 
+#include "io/aio/file.hpp"
 #include "io/aio/settings.hpp"
-#include "io/aio/swap_file.hpp"
 
 #include <array>
 #include <chrono>
@@ -40,7 +40,7 @@ struct Trouble {
 struct Block {
   std::uint32_t slot = 0;
   Direction direction = Direction::read;
-  SwapFile* file = nullptr;
+  File* file = nullptr;
   std::int64_t offset = 0;
   std::byte* data = nullptr;
   std::int64_t bytes = 0;
@@ -52,7 +52,7 @@ class Transfers {
   Transfers(const Settings& settings, std::function<void()> on_complete);
 
   // ---- the caller's side: see Engine -----------------------------------------------------------
-  Transfer begin(Direction direction, SwapFile& file, std::int64_t offset, std::byte* data,
+  Transfer begin(Direction direction, File& file, std::int64_t offset, std::byte* data,
                  std::int64_t bytes);
   bool full() const;
   bool test(Transfer transfer);

@@ -82,6 +82,8 @@ void Hdf5File::open(Mode mode) {
   if (parallel()) check_hdf5(H5Pset_fapl_mpio(access.get(), comm_, MPI_INFO_NULL), "MPI-IO access");
   // 1.8's format holds attributes beyond 64 KiB; readers of the last ten years know it.
   check_hdf5(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V110), "format");
+  // Large data begin at blocks, for those who move them past the page cache.
+  check_hdf5(H5Pset_alignment(access.get(), 64 << 10, 4096), "alignment");
   // Objects left open must not keep the file open behind close().
   check_hdf5(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), "close degree");
 

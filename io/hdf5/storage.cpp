@@ -23,6 +23,14 @@ std::vector<FilePiece> chunks_of(hid_t dataset, std::int64_t elements, std::int6
   return pieces;
 }
 
+/// Of data in one piece.
+std::int64_t begin_of(hid_t dataset, const std::string& where) {
+  const haddr_t offset = H5Dget_offset(dataset);
+  check(offset != HADDR_UNDEF, Exit::kFile, "{}: no data were ever written: write the file again",
+        where);
+  return static_cast<std::int64_t>(offset);
+}
+
 }  // namespace
 
 std::vector<FilePiece> storage_of(const Hdf5File& file, std::string_view name) {
@@ -43,10 +51,20 @@ std::vector<FilePiece> storage_of(const Hdf5File& file, std::string_view name) {
     check_hdf5(H5Pget_chunk(list.get(), 1, &chunk), where);
     return chunks_of(dataset.get(), elements, static_cast<std::int64_t>(chunk), where);
   }
-  const haddr_t offset = H5Dget_offset(dataset.get());
-  check(offset != HADDR_UNDEF, Exit::kFile, "{}: no data were ever written: write the file again",
+  return {{0, elements, begin_of(dataset.get(), where)}};
+}
+
+std::int64_t offset_of(const Hdf5File& file, std::string_view name) {
+  const Hdf5Lock lock;
+  const std::string where = fmt::format("file '{}': '{}'", file.path(), name);
+  const Hdf5Handle dataset(
+      check_hdf5(H5Dopen2(file.id(), std::string(name).c_str(), H5P_DEFAULT), where), &H5Dclose);
+  const Hdf5Handle list(check_hdf5(H5Dget_create_plist(dataset.get()), where), &H5Pclose);
+  check(H5Pget_layout(list.get()) == H5D_CONTIGUOUS, Exit::kFile,
+        "{}: expected dense data, found chunks, as compression makes them; \"h5repack -f NONE -l "
+        "CONTI\" undoes that",
         where);
-  return {{0, elements, static_cast<std::int64_t>(offset)}};
+  return begin_of(dataset.get(), where);
 }
 
 }  // namespace trireme::io

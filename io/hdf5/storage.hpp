@@ -19,4 +19,8 @@ struct FilePiece {
 /// otherwise. Fails (Exit::kFile) on filters and on chunks that were never written.
 std::vector<FilePiece> storage_of(const Hdf5File& file, std::string_view name);
 
+/// Byte of the file where the dense, row-major data of a dataset of any shape begin. Fails
+/// (Exit::kFile) when they lie in chunks, with filters, or were never written.
+std::int64_t offset_of(const Hdf5File& file, std::string_view name);
+
 }  // namespace trireme::io

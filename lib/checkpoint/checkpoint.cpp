@@ -2,6 +2,7 @@
 
 #include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
+#include "io/hdf5/storage.hpp"
 #include "lib/checkpoint/folder.hpp"
 #include "lib/checkpoint/slices.hpp"
 #include "lib/comm/on_all_ranks.hpp"
@@ -46,35 +47,86 @@ void check_tensors(const io::Hdf5File& file, const Marker& marker,
   }
 }
 
+/// Where the tensors' bytes begin in their file, by tensor.
+using Offsets = std::vector<std::int64_t>;
+
+Offsets offsets_in(const io::Hdf5File& file, const std::vector<Tensor>& tensors) {
+  Offsets offsets;
+  for (const Tensor& tensor : tensors) offsets.push_back(io::offset_of(file, tensor.name));
+  return offsets;
+}
+
+/// What rank 0 found out, on all ranks: HDF5 is asked once, and all ranks move bytes.
+Offsets from_first(const comm::World& world, Offsets offsets, std::size_t tensors) {
+  offsets.resize(tensors);
+  MPI_Bcast(offsets.data(), narrow<int>(tensors), MPI_INT64_T, 0, world.comm());
+  return offsets;
+}
+
 /// The whole file with room for all of it, so that a full disk shows here, on one rank, and not in
 /// the middle of what all ranks do together.
-void lay_out(const fs::path& path, const std::vector<Tensor>& tensors) {
+Offsets lay_out(const fs::path& path, const std::vector<Tensor>& tensors) {
   io::Hdf5File file(path.string(), io::Hdf5File::Mode::replace);
   for (const Tensor& tensor : tensors) file.create_dataset(tensor.name, DType::f32, tensor.shape);
+  Offsets offsets = offsets_in(file, tensors);
   file.close();
   reserve(path);
+  return offsets;
 }
 
 /// Writes what this rank is responsible for; the checksums of all tensors.
 std::vector<std::uint64_t> write_slices(const comm::World& world, const comm::ProcessGrid& grid,
                                         const models::Model& model, std::size_t moments,
                                         state::Store& store, const std::vector<Tensor>& tensors,
-                                        const fs::path& path) {
+                                        const Offsets& offsets, const fs::path& path) {
   std::vector<std::uint64_t> sums(tensors.size(), 0);
-  io::Hdf5File file(path.string(), io::Hdf5File::Mode::read_write, world.comm());
   comm::on_all_ranks(world, [&] {
+    io::aio::NamedFile file(path, io::aio::NamedFile::Mode::write);
+    io::aio::PartsWriter writer(file);
     for_each_slice(grid, world.rank(), model, moments, store, state::Store::Access::read,
                    [&](const Slice& slice) {
                      if (!slice.writes) return;
-                     const Tensor& tensor = tensors[slice.tensor];
-                     file.write(tensor.name, slice.slab, slice.memory, DType::f32);
-                     sums[slice.tensor] += checksum_of(slice, tensor.shape);
+                     for_each_block(slice, tensors[slice.tensor].shape, offsets[slice.tensor],
+                                    [&](const Block& block) {
+                                      writer.write(block.part,
+                                                   reinterpret_cast<std::byte*>(block.memory));
+                                      sums[slice.tensor] += block.checksum();
+                                    });
                    });
+    writer.finish();
   });
-  file.close();
-  // What a rank wrote lies in its own node's cache.
+  // What a rank wrote through the page cache lies in its own node's.
   comm::on_all_ranks(world, [&] {
     if (world.node_rank() == 0) sync_to_disk(path);
+  });
+  add_up(world, sums);
+  return sums;
+}
+
+/// Fills what this rank holds; the checksums of all tensors.
+std::vector<std::uint64_t> read_slices(const comm::World& world, const comm::ProcessGrid& grid,
+                                       const models::Model& model, std::size_t moments,
+                                       state::Store& store, const std::vector<Tensor>& tensors,
+                                       const Offsets& offsets, const fs::path& path) {
+  const auto for_each = [&](state::Store::Access access, const auto& visit) {
+    for_each_slice(grid, world.rank(), model, moments, store, access, [&](const Slice& slice) {
+      for_each_block(slice, tensors[slice.tensor].shape, offsets[slice.tensor],
+                     [&](const Block& block) { visit(slice, block); });
+    });
+  };
+  // Ranks of a node that hold the same read it from the disk once, through the page cache.
+  const bool shared = world.node_size() > 1 && grid.data() > model.placement.sharding.ranks;
+  std::vector<std::uint64_t> sums(tensors.size(), 0);
+  comm::on_all_ranks(world, [&] {
+    io::aio::NamedFile file(path, io::aio::NamedFile::Mode::read, !shared);
+    std::vector<io::aio::FilePart> parts;
+    for_each(state::Store::Access::list,
+             [&](const Slice&, const Block& block) { parts.push_back(block.part); });
+    io::aio::PartsReader reader(file, std::move(parts));
+    for_each(state::Store::Access::update, [&](const Slice& slice, const Block& block) {
+      reader.read(reinterpret_cast<std::byte*>(block.memory));
+      if (slice.writes) sums[slice.tensor] += block.checksum();
+    });
   });
   add_up(world, sums);
   return sums;
@@ -91,14 +143,16 @@ Written save(const comm::World& world, const comm::ProcessGrid& grid, const mode
   const std::int64_t bytes = bytes_of(tensors);
   const bool leads = world.rank() == 0;
   try {
+    Offsets offsets;
     comm::on_all_ranks(world, [&] {
       if (!leads) return;
       make_folder(path);
       check_space(path, bytes);
-      lay_out(path / kStateName, tensors);
+      offsets = lay_out(path / kStateName, tensors);
     });
-    const std::vector<std::uint64_t> sums =
-        write_slices(world, grid, model, moments.size(), store, tensors, path / kStateName);
+    offsets = from_first(world, std::move(offsets), tensors.size());
+    const std::vector<std::uint64_t> sums = write_slices(world, grid, model, moments.size(), store,
+                                                         tensors, offsets, path / kStateName);
     comm::on_all_ranks(world, [&] {
       if (!leads) return;
       Marker marker{run, {}};
@@ -120,18 +174,17 @@ void load(const comm::World& world, const comm::ProcessGrid& grid, const models:
           state::Store& store) {
   const std::vector<Tensor> tensors = all_tensors(model, moments);
   const Marker marker = read_marker(world, checkpoint);
-  std::vector<std::uint64_t> sums(tensors.size(), 0);
+  const fs::path path = checkpoint / kStateName;
+  Offsets offsets;
   comm::on_all_ranks(world, [&] {
-    const io::Hdf5File file((checkpoint / kStateName).string(), io::Hdf5File::Mode::read);
-    if (world.rank() == 0) check_tensors(file, marker, tensors);
-    for_each_slice(grid, world.rank(), model, moments.size(), store, state::Store::Access::update,
-                   [&](const Slice& slice) {
-                     const Tensor& tensor = tensors[slice.tensor];
-                     file.read(tensor.name, slice.slab, slice.memory, DType::f32);
-                     if (slice.writes) sums[slice.tensor] += checksum_of(slice, tensor.shape);
-                   });
+    if (world.rank() != 0) return;
+    const io::Hdf5File file(path.string(), io::Hdf5File::Mode::read);
+    check_tensors(file, marker, tensors);
+    offsets = offsets_in(file, tensors);
   });
-  add_up(world, sums);
+  offsets = from_first(world, std::move(offsets), tensors.size());
+  const std::vector<std::uint64_t> sums =
+      read_slices(world, grid, model, moments.size(), store, tensors, offsets, path);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto known = marker.checksums.find(tensors[i].name);
     check(

@@ -1,16 +1,13 @@
 #include "lib/checkpoint/slices.hpp"
 
-#include <bit>
+#include "kernels/elementwise/placed_checksum.hpp"
+
+#include <algorithm>
 
 namespace trireme::checkpoint {
 namespace {
 
-/// Finalizer of SplitMix64 (Steele et al., OOPSLA 2014): every input bit reaches every output bit.
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
+constexpr std::int64_t kBlockBytes = std::int64_t{4} << 20;
 
 /// Where a rectangle of a tensor rank's local matrix lies in the logical tensor.
 io::Slab slab_of(const nn::Parameter& parameter, const Range& held, const nn::Rectangle& part) {
@@ -72,7 +69,8 @@ void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model
             slice.tensor = first_tensor[static_cast<std::size_t>(unit.index)] +
                            p * tensors_each(*unit.unit) + part;
             slice.slab = slab_of(parameter, mine, rectangle);
-            slice.memory = held.values.data() + (rectangle.flat - held.flat.begin);
+            if (!held.values.empty())
+              slice.memory = held.values.data() + (rectangle.flat - held.flat.begin);
             slice.writes = turn && (divided || at.tensor == 0);
             visit(slice);
           }
@@ -81,21 +79,31 @@ void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model
     }
 }
 
-std::uint64_t checksum_of(const Slice& slice, const Shape& logical) {
+void for_each_block(const Slice& slice, const Shape& logical, std::int64_t offset,
+                    const std::function<void(const Block&)>& visit) {
+  constexpr std::int64_t kFloat = sizeof(float);
   const bool matrix = logical.rank() == 2;
   const std::int64_t width = matrix ? logical[1] : 1;
   const std::int64_t columns = matrix ? slice.slab.count[1] : 1;
-  const std::int64_t first_column = matrix ? slice.slab.start[1] : 0;
-  std::uint64_t sum = 0;
-  for (std::int64_t r = 0; r < slice.slab.count[0]; ++r) {
-    const auto begin = static_cast<std::uint64_t>((slice.slab.start[0] + r) * width + first_column);
-    const float* row = slice.memory + r * columns;
-    for (std::int64_t c = 0; c < columns; ++c)
-      sum += mix(((begin + static_cast<std::uint64_t>(c)) << 32) ^
-                 (begin + static_cast<std::uint64_t>(c)) >> 32 ^
-                 std::bit_cast<std::uint32_t>(row[c]) ^ 0x9e3779b97f4a7c15ull);
+  const std::int64_t first = slice.slab.start[0] * width + (matrix ? slice.slab.start[1] : 0);
+  const std::int64_t rows = slice.slab.count[0];
+  const std::int64_t most = std::max(std::int64_t{1}, kBlockBytes / (columns * kFloat));
+  for (std::int64_t row = 0; row < rows; row += most) {
+    Block block;
+    block.rows = std::min(most, rows - row);
+    block.columns = columns;
+    block.first = first + row * width;
+    block.width = width;
+    block.part = {offset + block.first * kFloat, columns * kFloat, block.rows, width * kFloat};
+    if (columns == width)  // one run
+      block.part = {block.part.offset, block.rows * block.part.bytes};
+    if (slice.memory != nullptr) block.memory = slice.memory + row * columns;
+    visit(block);
   }
-  return sum;
+}
+
+std::uint64_t Block::checksum() const {
+  return kernels::placed_checksum({memory, rows, columns, first, width});
 }
 
 }  // namespace trireme::checkpoint

@@ -1,6 +1,7 @@
 #pragma once
 // Which part of which logical tensor a rank holds, and which rank writes it.
 
+#include "io/aio/parts.hpp"
 #include "io/hdf5/file.hpp"
 #include "lib/comm/grid.hpp"
 #include "lib/state/store.hpp"
@@ -29,7 +30,8 @@ std::vector<Tensor> all_tensors(const models::Model& model,
 struct Slice {
   std::size_t tensor = 0;   ///< in all_tensors()
   io::Slab slab;            ///< in the logical tensor
-  float* memory = nullptr;  ///< dense in the shape of the slab; valid during the visit
+  float* memory = nullptr;  ///< dense in the shape of the slab; valid during the visit; null when
+                            ///< only listed
   bool writes = false;      ///< every logical element is written by exactly one rank
 };
 
@@ -39,8 +41,22 @@ void for_each_slice(const comm::ProcessGrid& grid, int rank, const models::Model
                     std::size_t moments, state::Store& store, state::Store::Access access,
                     const std::function<void(const Slice&)>& visit);
 
-/// Sum over the slice's elements of a hash of (position in the logical tensor, bits), modulo 2^64:
-/// sums of all writers' slices are the tensor's checksum, whatever the grid.
-std::uint64_t checksum_of(const Slice& slice, const Shape& logical);
+/// A few rows of a slice: large enough to move, small enough to be summed up while others move.
+struct Block {
+  io::aio::FilePart part;   ///< where they lie in the file
+  float* memory = nullptr;  ///< dense; null in a slice without memory
+  std::int64_t rows = 0;    ///< [rows][columns], of the tensor as a matrix (one of one dim: [n][1])
+  std::int64_t columns = 0;
+  std::int64_t first = 0;  ///< place in the tensor of the first element
+  std::int64_t width = 0;  ///< elements of the tensor from a row to the next
+
+  /// Blocks that cover a tensor add up to its checksum, whatever the grid.
+  std::uint64_t checksum() const;
+};
+
+/// Calls `visit` for the blocks of a slice, in order. `offset`: byte of the file where its tensor
+/// of shape `logical` begins.
+void for_each_block(const Slice& slice, const Shape& logical, std::int64_t offset,
+                    const std::function<void(const Block&)>& visit);
 
 }  // namespace trireme::checkpoint

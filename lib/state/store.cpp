@@ -161,6 +161,7 @@ void Store::visit(const UnitState& unit, Purpose purpose, std::int32_t number, A
     }
     auto* values = reinterpret_cast<float*>(at(buffer));
     for_each_run(*unit.unit, buffer.part, buffer.elements, seat_.share, [&](const Run& run) {
+      if (access == Access::list) return visit({run.flat, {}, buffer.part});
       visit({run.flat,
              {values + (run.in_part - buffer.elements.begin),
               static_cast<std::size_t>(run.flat.size())},
@@ -191,11 +192,20 @@ void Store::copy_back(const Buffer& buffer, std::int64_t offset, std::span<std::
 void Store::visit_copies(const nn::Unit& unit, const Buffer& buffer, Access access,
                          const std::function<void(const Held&)>& visit) {
   constexpr std::int64_t kFloat = sizeof(float);
+  const auto pieces = [&](const auto& each) {
+    for (std::int64_t at = buffer.elements.begin; at < buffer.elements.end; at += kVisited)
+      each(Range{at, std::min(at + kVisited, buffer.elements.end)});
+  };
+  if (access == Access::list)
+    return pieces([&](const Range& piece) {
+      for_each_run(unit, buffer.part, piece, seat_.share, [&](const Run& run) {
+        visit({run.flat, {}, buffer.part});
+      });
+    });
   io::aio::Pool pool(1, kVisited * kFloat);
   const std::span<std::byte> bytes = pool.take();
   auto* values = reinterpret_cast<float*>(bytes.data());
-  for (std::int64_t begin = buffer.elements.begin; begin < buffer.elements.end; begin += kVisited) {
-    const Range piece{begin, std::min(begin + kVisited, buffer.elements.end)};
+  pieces([&](const Range& piece) {
     const std::span<std::byte> used =
         bytes.first(static_cast<std::size_t>(round_up(piece.size() * kFloat, io::aio::kAlignment)));
     const std::int64_t offset = (piece.begin - buffer.elements.begin) * kFloat;
@@ -206,7 +216,7 @@ void Store::visit_copies(const nn::Unit& unit, const Buffer& buffer, Access acce
              buffer.part});
     });
     if (access != Access::read) copy_back(buffer, offset, used);
-  }
+  });
   pool.give_back(bytes);
 }
 

@@ -10,6 +10,7 @@
 
 #include "io/aio/engine.hpp"
 #include "io/aio/pool.hpp"
+#include "io/aio/swap_file.hpp"
 #include "lib/comm/arena.hpp"
 #include "lib/comm/grid.hpp"
 #include "lib/program/compile.hpp"
@@ -55,7 +56,7 @@ struct MemoryRow {
 /// Elements of a unit's flat buffer as visit() hands them out.
 struct Held {
   Range flat;
-  std::span<float> values;                   ///< [flat.size()]
+  std::span<float> values;                   ///< [flat.size()]; empty when only listed
   program::Part part = program::Part::body;  ///< of the buffer they live in
 };
 
@@ -89,7 +90,8 @@ class Store {
   /// The device's own part of the sums, in its memory.
   std::span<double> device_scalars() { return device_scalars_; }
 
-  enum class Access { read, write, update };
+  /// list: what there is, without values.
+  enum class Access { list, read, write, update };
   /// Hands out what this rank holds of an f32 purpose of a unit, run by run, whatever tier it lives
   /// on; not while a program runs. Purpose::masters are the weights where those are the masters.
   void visit(const UnitState& unit, program::Purpose purpose, std::int32_t number, Access access,

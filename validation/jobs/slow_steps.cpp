@@ -1,18 +1,17 @@
-// Loaded before the C library and HDF5 into the ranks of a job, so that tests can act at a known
+// Loaded before the C library into the ranks of a job, so that tests can act at a known
 // moment of a run on any machine: SLOW_STEPS=MILLISECONDS is added to each step (where rank 0
-// writes its line), SLOW_SAVES=MILLISECONDS to each checkpoint (where ranks open its state),
-// SLOW_SENDS=MILLISECONDS to each message between nodes.
+// writes its line), SLOW_SAVES=MILLISECONDS to each checkpoint (where a rank has opened its state
+// and asks for the file system), SLOW_SENDS=MILLISECONDS to each message between nodes.
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
-
-using hid_t = std::int64_t;         // as HDF5 declares it
-constexpr unsigned kReadWrite = 1;  // H5F_ACC_RDWR
 
 namespace {
 void wait_for(const char* name) {
@@ -39,10 +38,12 @@ extern "C" int MPI_Isend(const void* data, int count, void* type, int to, int ta
   return real(data, count, type, to, tag, comm, request);
 }
 
-extern "C" hid_t H5Fopen(const char* name, unsigned flags, hid_t access);
-extern "C" hid_t H5Fopen(const char* name, unsigned flags, hid_t access) {
-  static const auto real = reinterpret_cast<decltype(&H5Fopen)>(dlsym(RTLD_NEXT, "H5Fopen"));
-  const bool saves = (flags & kReadWrite) != 0;
-  if (saves && std::string(name).find("/checkpoints/") != std::string::npos) wait_for("SLOW_SAVES");
-  return real(name, flags, access);
+extern "C" int fstatfs(int descriptor, struct statfs* about) noexcept {
+  static const auto real = reinterpret_cast<decltype(&fstatfs)>(dlsym(RTLD_NEXT, "fstatfs"));
+  std::error_code ignored;
+  const std::string file =
+      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), ignored);
+  const bool saves = (fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_RDONLY;
+  if (saves && file.find("/checkpoints/") != std::string::npos) wait_for("SLOW_SAVES");
+  return real(descriptor, about);
 }

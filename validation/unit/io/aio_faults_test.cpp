@@ -1,6 +1,7 @@
 // What the kernel and the disk may do to a transfer, planted one by one.
 
 #include "io/aio/engine.hpp"
+#include "io/aio/swap_file.hpp"
 #include "validation/unit/io/direct_memory.hpp"
 #include "validation/unit/io/planted_kernel.hpp"
 #include "validation/unit/io/test_files.hpp"

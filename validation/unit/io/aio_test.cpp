@@ -1,6 +1,7 @@
 // The engine's contract: bytes arrive, every setting has its effect, nothing is allocated.
 
 #include "io/aio/engine.hpp"
+#include "io/aio/swap_file.hpp"
 #include "validation/unit/io/direct_memory.hpp"
 #include "validation/unit/io/planted_kernel.hpp"
 #include "validation/unit/io/test_files.hpp"

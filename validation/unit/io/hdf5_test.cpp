@@ -3,6 +3,7 @@
 #include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
 #include "io/hdf5/pieces.hpp"
+#include "io/hdf5/storage.hpp"
 #include "kernels/base/checked.hpp"
 #include "validation/unit/io/full_disk.hpp"
 #include "validation/unit/io/test_files.hpp"
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -235,6 +237,30 @@ TEST(Hdf5File, NoticesAFlippedByteInCheckedChunks) {
   const auto read = [&] { file.read("/x", {{0}, {64}}, back.data(), DType::u32); };
   const std::string text = error_text(read);
   EXPECT_NE(text.find("checksum"), std::string::npos) << text;
+}
+
+TEST(Hdf5File, SaysWhereDenseDataLie) {
+  const TestFolder folder;
+  const std::string path = folder / "place.h5";
+  const Shape shape{300, 200};
+  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
+  std::iota(values.begin(), values.end(), 1.0f);
+  std::int64_t begin = 0;
+  {
+    Hdf5File file(path, Hdf5File::Mode::replace);
+    file.create_dataset("/small", DType::f32, {3});
+    file.create_dataset("/dense", DType::f32, shape);
+    file.create_dataset("/chunks", DType::f32, shape, {.chunk = {100, 100}});
+    begin = offset_of(file, "/dense");
+    EXPECT_EQ(begin % 4096, 0) << "large data begin at blocks";
+    file.write("/dense", {{0, 0}, shape}, values.data(), DType::f32);
+    const std::string text = error_text([&] { (void)offset_of(file, "/chunks"); });
+    EXPECT_NE(text.find("expected dense data, found chunks"), std::string::npos) << text;
+    file.close();
+  }
+  const std::string bytes = test::read_whole(path);
+  ASSERT_GE(std::ssize(bytes), begin + shape.elements() * 4);
+  EXPECT_EQ(std::memcmp(bytes.data() + begin, values.data(), values.size() * sizeof(float)), 0);
 }
 
 TEST(Checksum, StreamsToTheSameValueAndSeesEveryByte) {

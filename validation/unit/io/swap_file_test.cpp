@@ -1,5 +1,6 @@
 // Swap files on real disks: space, names, the page cache, processes that die.
 
+#include "io/aio/swap_file.hpp"
 #include "io/aio/engine.hpp"
 #include "validation/unit/io/direct_memory.hpp"
 #include "validation/unit/io/small_disk.hpp"
