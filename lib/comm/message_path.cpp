@@ -128,7 +128,15 @@ MessagePath::Piece MessagePath::piece(const OperationState& op, int member) cons
 }
 
 std::byte* MessagePath::staged(const OperationState& op, int member) {
-  return areas_[static_cast<std::size_t>(op.area)].data() + member * staged_bytes();
+  std::byte* area = areas_[static_cast<std::size_t>(op.area)].data();
+  if (doubles(op)) return area + (member - index_ + members()) % members() * op.bytes();
+  return area + member * staged_bytes();
+}
+
+/// Whether a small buffer is passed on from member to member. Then the staging memory holds the
+/// buffers of this member and those that follow it, one behind the other.
+bool MessagePath::doubles(const OperationState& op) const {
+  return op.stage == MessageStage::collect && members() - 1 > limits_.peers_at_a_time;
 }
 
 /// Messages of one pair and tag stay in order, so rounds and stages may share the tag.
@@ -163,6 +171,7 @@ void MessagePath::receive_from(OperationState& op, int member, std::byte* data,
 }
 
 int MessagePath::batches(const OperationState& op) const {
+  if (doubles(op)) return std::bit_width(static_cast<unsigned>(members() - 1));
   switch (op.stage) {
     case MessageStage::collect:
     case MessageStage::scatter:
@@ -179,7 +188,7 @@ void MessagePath::post(OperationState& op) {
     case MessageStage::wait_for_area: break;
     case MessageStage::collect:
     case MessageStage::scatter:
-    case MessageStage::gather: post_pairs(op); break;
+    case MessageStage::gather: doubles(op) ? post_doubling(op) : post_pairs(op); break;
     case MessageStage::tree_receive:
     case MessageStage::tree_send: post_tree(op); break;
     case MessageStage::point_to_point: post_point_to_point(op); break;
@@ -226,6 +235,19 @@ void MessagePath::post_pair(OperationState& op, int to, int from) {
   const bool empty_matters = op.operation == Operation::barrier;
   if (incoming_bytes > 0 || empty_matters) receive_from(op, from, incoming, incoming_bytes);
   if (outgoing_bytes > 0 || empty_matters) send_to(op, to, outgoing, outgoing_bytes);
+}
+
+/// Step s: the first 2^s buffers, as far as they are wanted, go to the member 2^s further back; as
+/// many arrive from the one 2^s further on.
+void MessagePath::post_doubling(OperationState& op) {
+  const int n = members();
+  const int distance = 1 << op.batch;
+  const std::int64_t bytes = std::min(distance, n - distance) * op.bytes();
+  std::byte* own = staged(op, index_);
+  if (op.batch == 0 && bytes > 0) std::memcpy(own, op.source, static_cast<std::size_t>(op.bytes()));
+  const int ahead = (index_ + distance) % n;
+  receive_from(op, ahead, staged(op, ahead), bytes);
+  send_to(op, (index_ - distance + n) % n, own, bytes);
 }
 
 /// Binomial tree over positions relative to the root: the parent of v is v without its lowest bit.
@@ -352,6 +374,13 @@ std::string MessagePath::waiting_for(const OperationState& op) const {
     const int rank = group_.rank(sends ? -1 - op.peers[i] : op.peers[i]);
     std::string& list = sends ? receivers : senders;
     list += fmt::format("{}{}", list.empty() ? "" : ", ", rank);
+  }
+  if (!senders.empty() && doubles(op)) {
+    const int distance = 1 << op.batch;
+    return fmt::format(
+        "nothing received yet from rank {}, which passes on what {} ranks from there on in the "
+        "group bring: one of them has not arrived",
+        senders, std::min(distance, members() - distance));
   }
   if (!senders.empty()) return "nothing received yet from rank " + senders;
   return "not taken yet by rank " + receivers;

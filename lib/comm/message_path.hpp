@@ -7,6 +7,11 @@
 // in member order, and go back to all (gather). Small all-reduces collect everyone's buffer and sum
 // all of it on every member. Both orders are the same order for each element.
 //
+// In groups of up to MessageLimits::peers_at_a_time others a small buffer goes straight to all, so
+// that a missing member is named; in larger ones what has come is passed on, twice as far in each
+// of log2 n steps (Bruck et al., IEEE TPDS 8(11), 1997, section 3: concatenation), so that ten
+// thousand ranks do not exchange ten thousand messages each. A barrier is the same without bytes.
+//
 // A send longer than one message goes in rounds too. MPI keeps the order of the messages of a pair
 // and tag, so a later send or receive of theirs posts nothing before the earlier one's last round.
 
@@ -50,10 +55,12 @@ class MessagePath {
   Piece piece(const OperationState& op, int member) const;
   std::int64_t staged_bytes() const;
   std::byte* staged(const OperationState& op, int member);
+  bool doubles(const OperationState& op) const;
 
   void post(OperationState& op);
   void post_pairs(OperationState& op);
   void post_pair(OperationState& op, int to, int from);
+  void post_doubling(OperationState& op);
   void post_tree(OperationState& op);
   void post_point_to_point(OperationState& op);
   void send_to(OperationState& op, int member, const std::byte* data, std::int64_t bytes);

@@ -33,10 +33,11 @@ class Setting {
  public:
   static constexpr std::int64_t kArenaBytes = 8 << 20;
 
-  explicit Setting(Way way, ProcessGrid grid = {}, CommOptions options = {})
+  explicit Setting(Way way, ProcessGrid grid = {}, CommOptions options = {},
+                   int peers_at_a_time = 2)
       : world_({.ranks_per_node = way == Way::nodes ? ranks_per_node() : 0}),
         grid_(grid.size() == world_.size() ? grid : ProcessGrid(world_.size(), 1, 1)),
-        communicators_(world_, grid_, with_way(options, way)) {
+        communicators_(world_, grid_, with_way(options, way, peers_at_a_time)) {
     if (way == Way::arena || way == Way::nodes) {
       arena_ = std::make_unique<SharedArena>(world_, kArenaBytes);
       communicators_.attach(arena_.get());
@@ -64,10 +65,11 @@ class Setting {
 
  private:
   static int ranks_per_node() { return World().size() > 2 ? 2 : 1; }
-  static CommOptions with_way(CommOptions options, Way way) {
+  static CommOptions with_way(CommOptions options, Way way, int peers_at_a_time) {
     if (way == Way::messages) options.shared_memory = false;
     // Small enough for several rounds and batches.
-    options.limits = {.message_bytes = 100000, .staging_bytes = 65536, .peers_at_a_time = 2};
+    options.limits = {
+        .message_bytes = 100000, .staging_bytes = 65536, .peers_at_a_time = peers_at_a_time};
     return options;
   }
 

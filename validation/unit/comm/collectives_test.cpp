@@ -2,6 +2,19 @@
 
 #include "validation/unit/comm/collective_cases.hpp"
 
+#include <bit>
+
+namespace {
+int g_messages = 0;
+}
+
+// Takes the place of MPI's: a profiling interface is for that.
+extern "C" int MPI_Isend(const void* data, int count, MPI_Datatype type, int to, int tag,
+                         MPI_Comm comm, MPI_Request* request) {
+  ++g_messages;
+  return PMPI_Isend(data, count, type, to, tag, comm, request);
+}
+
 namespace trireme::comm::test {
 namespace {
 
@@ -205,6 +218,27 @@ TEST_P(OnEveryWay, BuffersAreFreeTheMomentAnOperationCompletes) {
       ASSERT_EQ(wrong_sums(data, 0, count, all.group(), round), 0) << "round " << round;
     }
   }
+}
+
+TEST(SmallSums, TakeFewMessagesInLargeGroups) {
+  Setting setting(Way::messages);
+  Communicator& all = setting.all();
+  const int n = all.size();
+  float* data = setting.take<float>(42000);
+  const auto messages_of = [&](auto&& start) {
+    const int before = g_messages;
+    Request request = start();
+    all.wait(request);
+    return g_messages - before;
+  };
+  // Beyond peers_at_a_time, here 2, others: as often as the group doubles. Straight to all else.
+  const int expected = n > 3 ? std::bit_width(static_cast<unsigned>(n - 1)) : n - 1;
+  fill(data, 42, setting.world().rank(), 5);
+  EXPECT_EQ(messages_of([&] { return all.all_reduce(data, 42, DType::f32); }), expected);
+  EXPECT_EQ(wrong_sums(data, 0, 42, all.group(), 5), 0);
+  EXPECT_EQ(messages_of([&] { return all.barrier(); }), expected);
+  const int large = messages_of([&] { return all.all_reduce(data, 42000, DType::f32); });
+  EXPECT_GE(large, n - 1) << "messages are not counted";
 }
 
 }  // namespace
