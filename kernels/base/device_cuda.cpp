@@ -47,6 +47,8 @@ std::string advice(cudaError_t status) {
         return "there is no NVIDIA driver here: run on a machine with a GPU, or on the host";
       return fmt::format("the driver knows CUDA {}, this program needs {}: install a newer driver",
                          version_text(driver), version_text(built));
+    case cudaErrorSystemDriverMismatch:
+      return "the driver in the kernel and its library differ: load the installed one (reboot)";
     case cudaErrorNoKernelImageForDevice:
       return "the program was not built for this GPU: add it to CMAKE_CUDA_ARCHITECTURES";
     case cudaErrorMemoryAllocation: {

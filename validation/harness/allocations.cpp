@@ -26,36 +26,47 @@ std::atomic<bool> watching{false};
 std::atomic<std::int64_t> allocations{0};
 std::array<Stack, kStacks> stacks;
 
-/// Where the code of oneDNN lies. It builds a map of its arguments at each execution, behind its C
-/// interface too.
+/// Where the code of libraries lies that take memory behind their C interfaces: oneDNN builds a map
+/// of its arguments at each execution; what NVIDIA's do is theirs.
 struct CodeRange {
   std::uintptr_t begin = 0;
   std::uintptr_t end = 0;
 };
+constexpr const char* kLibraries[]{"libdnnl", "libcuda", "libcublas", "libcudnn", "libnccl"};
+struct CodeRanges {
+  std::array<CodeRange, 16> all;
+  std::size_t count = 0;
+};
 
-int find_library(dl_phdr_info* info, std::size_t, void* found) {
-  if (!std::strstr(info->dlpi_name, "libdnnl")) return 0;
-  auto& range = *static_cast<CodeRange*>(found);
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
+int add_library(dl_phdr_info* info, std::size_t, void* found) {
+  auto& ranges = *static_cast<CodeRanges*>(found);
+  const auto is_it = [&](const char* name) {
+    return std::strstr(info->dlpi_name, name) != nullptr;
+  };
+  if (std::none_of(std::begin(kLibraries), std::end(kLibraries), is_it)) return 0;
+  for (int i = 0; i < info->dlpi_phnum && ranges.count < ranges.all.size(); ++i) {
     const auto& header = info->dlpi_phdr[i];
     if (header.p_type != PT_LOAD || !(header.p_flags & PF_X)) continue;
-    range = {info->dlpi_addr + header.p_vaddr, info->dlpi_addr + header.p_vaddr + header.p_memsz};
+    const std::uintptr_t begin = info->dlpi_addr + header.p_vaddr;
+    ranges.all[ranges.count++] = {begin, begin + header.p_memsz};
   }
-  return 1;
+  return 0;
 }
 
-bool called_by_product_library(const void* caller) {
-  static const CodeRange range = [] {
-    CodeRange found;
-    dl_iterate_phdr(find_library, &found);
+bool called_by_library(const void* caller) {
+  static const CodeRanges ranges = [] {
+    CodeRanges found;
+    dl_iterate_phdr(add_library, &found);
     return found;
   }();
   const auto at = reinterpret_cast<std::uintptr_t>(caller);
-  return at >= range.begin && at < range.end;
+  return std::any_of(ranges.all.begin(),
+                     ranges.all.begin() + static_cast<std::ptrdiff_t>(ranges.count),
+                     [&](const CodeRange& range) { return at >= range.begin && at < range.end; });
 }
 
 void count(const void* caller) {
-  if (!watching.load(std::memory_order_relaxed) || called_by_product_library(caller)) return;
+  if (!watching.load(std::memory_order_relaxed) || called_by_library(caller)) return;
   const std::int64_t number = allocations.fetch_add(1, std::memory_order_relaxed);
   if (number >= kStacks) return;
   Stack& stack = stacks[static_cast<std::size_t>(number)];

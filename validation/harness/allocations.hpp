@@ -2,9 +2,9 @@
 // Counts what this process takes from operator new, on all its threads, and says where. A test that
 // asks links allocations.cpp, which replaces operator new.
 //
-// What oneDNN takes inside execute() is its own and not counted: it is told by the code that calls
-// operator new. Open MPI and libgomp are C and take their memory from malloc, which is not looked
-// at.
+// What oneDNN takes inside execute(), and NVIDIA's libraries inside their calls, is their own and
+// not counted: it is told by the code that calls operator new. Open MPI and libgomp are C and take
+// their memory from malloc, which is not looked at.
 
 #include <cstdint>
 #include <string>

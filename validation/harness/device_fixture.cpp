@@ -1,5 +1,6 @@
 #include "validation/harness/device_fixture.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -15,6 +16,15 @@ MemorySpace test_space() {
     return MemorySpace::device;
   }();
   return space;
+}
+
+const char* test_device() { return test_space() == MemorySpace::device ? "cuda" : "cpu"; }
+
+double bounds_from_host() { return test_space() == MemorySpace::device ? 3 : 1; }
+
+int law_cases(int few) {
+  const char* factor = std::getenv("TRIREME_TEST_CASES");
+  return factor ? few * std::max(1, std::atoi(factor)) : few;
 }
 
 SpaceBytes& SpaceBytes::operator=(const SpaceBytes& other) {

@@ -16,9 +16,22 @@ namespace trireme::validation {
 /// Write once a test file, at namespace scope, in place of with_runtime: with the Runtime comes,
 /// where the space is the device, its back end with a stream for the test's thread.
 const testing::Environment* with_runtime_and_device(int threads);
+/// Its Runtime, while tests run.
+const Runtime& test_runtime();
+/// run.device of a deck in the test's space: "cuda" or "cpu".
+const char* test_device();
 
 /// Where TestTensors are viewed: host until the environment above has chosen the device.
 MemorySpace test_space();
+
+/// A run in the test's space may differ from the host's by so many bound(): 1 on the host. A device
+/// has exponentials, quotients and roots of its own, and bound() is about orders of summation
+/// alone.
+double bounds_from_host();
+
+/// How many random cases a law tries: `few`, times what TRIREME_TEST_CASES in the environment says.
+/// A GPU is done with many in the time that the emulated one takes for few.
+int law_cases(int few);
 
 /// Bytes that kernels see in the test's memory space: host memory whose copy in device memory is
 /// made at the first view and read back when the values are asked for.

@@ -46,11 +46,19 @@ class DeviceEnvironment : public RuntimeEnvironment {
 
 }  // namespace
 
-const testing::Environment* with_runtime_and_device(int threads) {
-  // Several files of cases may be one program.
-  static const testing::Environment* const only =
-      testing::AddGlobalTestEnvironment(new DeviceEnvironment(threads));
-  return only;
+namespace {
+
+/// Several files of cases may be one program: the first one makes it.
+const RuntimeEnvironment& environment(int threads) {
+  static const auto* const only = static_cast<RuntimeEnvironment*>(
+      testing::AddGlobalTestEnvironment(new DeviceEnvironment(threads)));
+  return *only;
 }
+
+}  // namespace
+
+const testing::Environment* with_runtime_and_device(int threads) { return &environment(threads); }
+
+const Runtime& test_runtime() { return environment(1).runtime(); }
 
 }  // namespace trireme::validation

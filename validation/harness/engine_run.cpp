@@ -8,6 +8,7 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -93,7 +94,7 @@ deck::Deck engine_deck(const deck::ModelConfig& model) {
   deck.optimizer.weight_decay = 0.1;
   deck.run.seed = 7;
   deck.run.max_steps = 1000;
-  deck.run.device = test_space() == MemorySpace::device ? "cuda" : "cpu";
+  deck.run.device = test_device();
   return deck;
 }
 
@@ -149,6 +150,7 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
 
 engine::LoadBatch EngineRun::load() {
   return [this](std::int64_t first, const TensorView& tokens, const TensorView& documents) {
+    if (!fed_.empty()) return load_fed(first, tokens, documents);
     const MadeTokens made{setup_.deck.model.vocabulary, setup_.deck.model.context};
     const std::int64_t width = (tokens ? tokens : documents).width();
     std::int64_t counted = 0;
@@ -165,6 +167,16 @@ engine::LoadBatch EngineRun::load() {
     }
     return counted;
   };
+}
+
+std::int64_t EngineRun::load_fed(std::int64_t first, const TensorView& tokens,
+                                 const TensorView& documents) {
+  const deck::BatchConfig& batch = setup_.deck.batch;
+  const LocalBatch& fed = fed_.at(at((step_ * batch.global + first) / batch.micro));
+  if (tokens) std::ranges::copy(fed.tokens, tokens.as<std::int32_t>());
+  if (documents) std::ranges::copy(fed.documents, documents.as<std::int32_t>());
+  const auto targets = fed.tokens.begin() + std::ssize(fed.tokens) / 2;
+  return std::count_if(targets, fed.tokens.end(), [](std::int32_t target) { return target >= 0; });
 }
 
 engine::StepInput EngineRun::input() const {

@@ -75,6 +75,8 @@ class EngineRun {
             const engine::ExecutorOptions& options = {},
             const comm::CommOptions& comm = patient_comm());
 
+  /// Trains on these micro-batches, in the order of steps and samples, and not on MadeTokens.
+  void feed(std::vector<LocalBatch> batches) { fed_ = std::move(batches); }
   /// The next training step.
   engine::StepResult step();
   /// The loss of the last step and its gradients, whole, on all ranks. Collective.
@@ -96,9 +98,11 @@ class EngineRun {
  private:
   engine::StepInput input() const;
   engine::LoadBatch load();
+  std::int64_t load_fed(std::int64_t first, const TensorView& tokens, const TensorView& documents);
 
   const comm::World& world_;
   EngineFaults faults_;
+  std::vector<LocalBatch> fed_;  // empty: MadeTokens
   engine::Setup setup_;
   engine::Place place_;
   state::Store store_;

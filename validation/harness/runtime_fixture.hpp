@@ -15,6 +15,7 @@ class RuntimeEnvironment : public testing::Environment {
   explicit RuntimeEnvironment(int threads) : threads_(threads) {}
   void SetUp() override { runtime_ = std::make_unique<Runtime>(threads_); }
   void TearDown() override { runtime_.reset(); }
+  const Runtime& runtime() const { return *runtime_; }
 
  private:
   int threads_;

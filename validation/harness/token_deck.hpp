@@ -3,6 +3,7 @@
 
 #include "io/tokens/writer.hpp"
 #include "lib/deck/deck.hpp"
+#include "validation/harness/device_fixture.hpp"
 #include "validation/unit/io/test_files.hpp"
 
 #include <fmt/format.h>
@@ -26,7 +27,8 @@ class TokenDecks {
 
   std::string path(const std::string& name) const { return folder_ / name; }
 
-  /// A tiny LLaMA on the tokens, for so many ranks; `extra` holds more top-level keys.
+  /// A tiny LLaMA on the tokens, for so many ranks, on the test's device; `extra` holds more
+  /// top-level keys.
   deck::Deck deck(std::int64_t ranks, const std::string& extra,
                   const std::vector<std::string>& overrides = {}) const {
     const std::string text = fmt::format(
@@ -39,10 +41,10 @@ class TokenDecks {
   "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2, "weight_decay": 0.1}}}},
   "scheduler": {{"type": "WarmupCosineLR",
                 "params": {{"warmup_num_steps": 4, "total_num_steps": "auto"}}}},
-  "run": {{"max_steps": 20, "eval_samples": 4}}, "steps_per_print": 1000,
+  "run": {{"max_steps": 20, "eval_samples": 4, "device": "{}"}}, "steps_per_print": 1000,
   "report": {{"peak_flops": 1e10}}{}
 }})",
-        kVocabulary, extra);
+        kVocabulary, test_device(), extra);
     return deck::load(deck::Source{text, path("deck.json")}, overrides, ranks);
   }
 

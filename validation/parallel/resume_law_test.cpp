@@ -1,6 +1,7 @@
 // The law of resuming: 20 steps are 10 steps, a new process and 10 more; to the bit on the same
-// grid, up to the order of summation on another.
+// grid, up to the order of summation on another grid or device.
 
+#include "lib/engine/open_device.hpp"
 #include "lib/engine/trainer.hpp"
 #include "validation/harness/bound.hpp"
 #include "validation/harness/engine_run.hpp"
@@ -16,6 +17,7 @@ namespace trireme::validation {
 namespace {
 
 constexpr std::int64_t kHalf = 10;
+const auto* const kRuntime = with_runtime_and_device(1);
 
 struct Finished {
   engine::Outcome outcome;
@@ -26,18 +28,16 @@ struct Finished {
 
 class ResumeLaw : public testing::Test {
  protected:
-  static void SetUpTestSuite() { runtime = std::make_unique<Runtime>(1); }
-  static void TearDownTestSuite() { runtime.reset(); }
-
   /// One process's share of a run in `folder`, resumed from `from` ("": a fresh start, "latest").
   Finished train(const deck::Deck& deck, const std::string& folder, const std::string& from = "",
                  std::optional<std::int64_t> max_steps = {}) {
     const engine::Setup setup(deck);
+    engine::open_device(world, deck.run);
     engine::TrainOptions options;
     options.run_folder = decks.path(folder);
     options.resume = {!from.empty(), from == "latest" ? "" : from};
     options.max_steps = max_steps;
-    engine::Trainer trainer(world, *runtime, setup, options);
+    engine::Trainer trainer(world, test_runtime(), setup, options);
     Finished made;
     made.outcome = trainer.run();
     const engine::Place place{setup.grid, setup.grid.coordinates(world.rank())};
@@ -52,8 +52,9 @@ class ResumeLaw : public testing::Test {
     return made;
   }
 
-  deck::Deck deck(const std::string& extra, const std::string& grid) const {
-    return decks.deck(world.size(), extra + R"(, "parallel": )" + grid);
+  deck::Deck deck(const std::string& extra, const std::string& grid,
+                  const std::vector<std::string>& overrides = {}) const {
+    return decks.deck(world.size(), extra + R"(, "parallel": )" + grid, overrides);
   }
 
   /// State divided and placed as this ZeRO section says, "": stage 0 on the device.
@@ -75,11 +76,9 @@ class ResumeLaw : public testing::Test {
         .path.string();
   }
 
-  static std::unique_ptr<Runtime> runtime;
   comm::World world;
   TokenDecks decks;
 };
-std::unique_ptr<Runtime> ResumeLaw::runtime;
 
 /// NaN stands for "unknown": the norm of a step that was skipped.
 bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
@@ -205,6 +204,24 @@ TEST_F(ResumeLaw, AnotherGridWithinTheBound) {
   }
   EXPECT_LT(std::abs(moved.outcome.validation_loss / straight.outcome.validation_loss - 1),
             bound(DType::f32, 0, 2));
+}
+
+/// From the host to the test's device and back; on the host that is no move.
+TEST_F(ResumeLaw, ACheckpointMovesBetweenHostAndDevice) {
+  const auto on = [&](const char* device) {
+    return deck("", grid_of(world.size()), {fmt::format("run.device={}", device)});
+  };
+  const Finished straight = train(on("cpu"), "straight");
+  train(on("cpu"), "moved", "", 5);
+  train(on(test_device()), "moved", "latest", kHalf);
+  const Finished moved = train(on("cpu"), "moved", "latest");
+  EXPECT_EQ(moved.outcome.code, Exit::kOk);
+  if (world.rank() != 0) return;
+  ASSERT_EQ(moved.steps.size(), straight.steps.size());
+  for (std::size_t i = 0; i < straight.steps.size(); ++i)
+    EXPECT_LT(relative_error({moved.steps[i].loss}, {straight.steps[i].loss}),
+              bounds_from_host() * bound(DType::f32, 0, 2))
+        << "step " << i + 1;
 }
 
 TEST_F(ResumeLaw, WhatACheckpointMustNotForget) {

@@ -7,6 +7,7 @@
 #include <mpi.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -22,7 +23,8 @@ class TestFolder {
   explicit TestFolder(bool shared = false) : shared_(shared) {
     std::int64_t id = getpid();
     if (shared_) MPI_Bcast(&id, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
-    path_ = std::filesystem::path(trireme::kBinaryDir) / "test_files" /
+    const char* elsewhere = std::getenv("TRIREME_TEST_FILES");  // a program away from its build
+    path_ = std::filesystem::path(elsewhere ? elsewhere : trireme::kBinaryDir) / "test_files" /
             ((shared_ ? "shared-" : "") + std::to_string(id));
     std::filesystem::create_directories(path_);
   }
