@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """One training step of GPT in PyTorch, the work of inputs/bench/gpt_tiny.json and gpt_small.json.
 
-Flash attention, fused AdamW and a tied head; eager or torch.compile. Data parallel over gloo when
-torchrun starts several. Prints one JSON object with the times of all steps, the time from the
-process's start to its first finished step, and the peak of resident memory.
+Flash attention, fused AdamW and a tied head; eager or torch.compile, on the host or with --device cuda.
+Data parallel over gloo when torchrun starts several. Prints one JSON object with the times of all steps,
+the time from the process's start to its first finished step, and the peak of resident memory.
 
     OMP_NUM_THREADS=2 $(perf/peers/install)/bin/python perf/peers/gpt.py small --dtype bf16 --compile
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ from torch import nn
 SIZES = {  # layers, width, heads, context, vocabulary, batch
     "tiny": (6, 384, 6, 256, 8192, 8),
     "small": (12, 768, 12, 512, 50304, 2),
+    "124m": (12, 768, 12, 1024, 50304, 64),  # inputs/bench/gpt_124m.json
     "mini": (2, 64, 2, 32, 512, 2),  # for tests of these programs
 }
 
@@ -92,9 +94,9 @@ def seconds_since_start():
         return float(uptime.read().split()[0]) - started
 
 
-def build(arguments, shape):
-    """The model, the function of its loss, and the optimizer."""
-    model = Gpt(*shape[:5])
+def build(arguments, model):
+    """The function of the model's loss, and the optimizer."""
+    model = model.to(arguments.device)
     options = dict(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     if arguments.dtype == "bf16":
         model = model.bfloat16()
@@ -109,47 +111,62 @@ def build(arguments, shape):
         plain = loss
 
         def loss(*batch):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(arguments.device, torch.bfloat16):
                 return plain(*batch)
     return loss, optimizer
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("size", choices=SIZES)
+def arguments_of(sizes, text):
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("size", choices=sizes)
     parser.add_argument("--dtype", choices=("fp32", "bf16", "autocast"), default="fp32",
                         help="bf16: weights and gradients, with fp32 masters; autocast: PyTorch's own choice by operation")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--steps", type=int, default=8)
-    arguments = parser.parse_args()
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    return parser.parse_args()
 
+
+def measure(arguments, make_model, context, vocabulary, batch):
+    """Trains and prints the figures; `batch` samples over all ranks."""
+    on_gpu = arguments.device == "cuda"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     torch.manual_seed(1234)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks > 1:
         torch.distributed.init_process_group("gloo")
-    shape = SIZES[arguments.size]
-    context, vocabulary, batch = shape[3], shape[4], shape[5] // ranks
-    loss, optimizer = build(arguments, shape)
+    with torch.device(arguments.device) if on_gpu else contextlib.nullcontext():
+        model = make_model()
+    loss, optimizer = build(arguments, model)
 
     times = []
     first = None
     for _ in range(arguments.steps):
-        data = torch.randint(vocabulary, (batch, context + 1))
+        data = torch.randint(vocabulary, (batch // ranks, context + 1), device=arguments.device)
         start = time.perf_counter()
         value = loss(data[:, :-1].contiguous(), data[:, 1:].contiguous())
         value.backward()
         optimizer.step()
         optimizer.zero_grad()
+        if on_gpu:
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
         first = first or seconds_since_start()
     if ranks > 1:
         torch.distributed.barrier()
     if int(os.environ.get("RANK", "0")) == 0:
         print(json.dumps({"version": torch.__version__, "steps": times, "first_step": first, "loss": value.item(),
+                          "tokens": batch * context,
+                          "peak_device": torch.cuda.max_memory_allocated() if on_gpu else 0,
                           "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
     if ranks > 1:
         torch.distributed.destroy_process_group()
+
+
+def main():
+    arguments = arguments_of(SIZES, __doc__)
+    shape = SIZES[arguments.size]
+    measure(arguments, lambda: Gpt(*shape[:5]), *shape[3:])
 
 
 if __name__ == "__main__":
