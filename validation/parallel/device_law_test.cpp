@@ -136,6 +136,30 @@ TEST(DeviceLaw, SteadyStepsAllocateNothing) {
   }
 }
 
+/// Device memory that a run has taken from what was free, beyond its plan and its kernels' scratch.
+std::int64_t beyond_plan(const comm::World& world, std::int64_t leaked = 0) {
+  deck::Deck deck = engine_deck(tiny_llama());
+  deck.model.vocabulary = 16384;      // some megabytes
+  { EngineRun(world, deck).step(); }  // what the runtime loads once
+  const std::int64_t before = device_memory_state().free;
+  EngineRun run(world, deck);
+  run.step();
+  const DeviceMemory leak(leaked);
+  const std::int64_t planned = run.store().bytes(program::Tier::device);
+  EXPECT_GT(planned, 4 << 20);
+  return before - device_memory_state().free - planned - run.store().gpu()->compute.scratch_bytes();
+}
+
+/// One rank alone on the device knows what it has taken.
+TEST(DeviceLaw, TakesTheMemoryThatWasPlanned) {
+  const comm::World world;
+  if (test_space() == MemorySpace::host || world.size() > 1) return;
+  constexpr std::int64_t kGranularity = 4 << 20;  // of two allocations
+  EXPECT_GE(beyond_plan(world), 0);
+  EXPECT_LE(beyond_plan(world), kGranularity);
+  EXPECT_GT(beyond_plan(world, 2 * kGranularity), kGranularity);  // the fault
+}
+
 // ---- planted faults
 // --------------------------------------------------------------------------------
 
