@@ -13,6 +13,7 @@ DeviceKernels cuda_kernels() {
   provide_attention_forward(kernels);
   provide_attention_backward(kernels);
   provide_gemm(kernels);
+  provide_fp8(kernels);
   provide_loss(kernels);
   provide_optimizer(kernels);
   provide_exact_sum(kernels);

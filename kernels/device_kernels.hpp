@@ -14,6 +14,7 @@
 #include "kernels/elementwise/exact_sum.hpp"
 #include "kernels/elementwise/initialize.hpp"
 #include "kernels/embedding/embedding.hpp"
+#include "kernels/fp8/fp8.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/loss/cross_entropy.hpp"
 #include "kernels/norm/norm.hpp"
@@ -51,7 +52,10 @@ struct DeviceKernels {
   decltype(&kernels::embedding_backward) embedding_backward = nullptr;
   decltype(&kernels::attention_forward) attention_forward = nullptr;
   decltype(&kernels::attention_backward) attention_backward = nullptr;
+  decltype(&kernels::attention_path) attention_path = nullptr;
   decltype(&kernels::gemm) gemm = nullptr;
+  decltype(&kernels::gemm_fp8) gemm_fp8 = nullptr;
+  decltype(&kernels::quantize) quantize = nullptr;
 
   decltype(&kernels::cross_entropy_statistics) cross_entropy_statistics = nullptr;
   decltype(&kernels::cross_entropy_combine) cross_entropy_combine = nullptr;
@@ -80,6 +84,7 @@ void provide_embedding(DeviceKernels& kernels);
 void provide_attention_forward(DeviceKernels& kernels);
 void provide_attention_backward(DeviceKernels& kernels);
 void provide_gemm(DeviceKernels& kernels);
+void provide_fp8(DeviceKernels& kernels);
 void provide_loss(DeviceKernels& kernels);
 void provide_optimizer(DeviceKernels& kernels);
 void provide_exact_sum(DeviceKernels& kernels);

@@ -135,7 +135,7 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   // 3. device, compute runtime and run folder; from here on nothing may hang
   world.set_watch_limit(deck.run.watchdog_seconds);
   const auto guard = world.watch({"the run"});
-  engine::open_device(world, deck.run);
+  engine::open_device(world, deck);
   const Runtime runtime(static_cast<int>(deck.run.threads));
   engine::TrainOptions options;
   options.run_folder = comm::broadcast_text(

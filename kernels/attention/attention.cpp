@@ -5,6 +5,7 @@
 
 #include "kernels/base/checked.hpp"
 #include "kernels/base/wide_loops.hpp"
+#include "kernels/device_kernels.hpp"
 
 #include <cmath>
 
@@ -61,6 +62,10 @@ void Call::expect_like_keys(const TensorView& view, const char* what) const {
 const RowLoops& row_loops() { return wide_loops() ? row_loops_avx512() : row_loops_avx2(); }
 
 }  // namespace attention
+
+std::string attention_path(DType dtype, MemorySpace space) {
+  return space == MemorySpace::host ? "own kernels" : device_kernels().attention_path(dtype, space);
+}
 
 double attention_forward_flops(const AttentionShape& shape) {
   const auto pairs = static_cast<double>(shape.seq) * static_cast<double>(shape.seq + 1) / 2;

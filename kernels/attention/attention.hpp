@@ -9,6 +9,8 @@
 #include "kernels/base/dropout.hpp"
 #include "kernels/base/tensor_view.hpp"
 
+#include <string>
+
 namespace trireme::kernels {
 
 /// Sizes seen by one call; under tensor parallelism heads and kv_heads are this rank's.
@@ -52,6 +54,10 @@ void attention_backward(const AttentionShape& shape, const TensorView& dq, const
                         const TensorView& dv, const TensorView& dout, const TensorView& q,
                         const TensorView& k, const TensorView& v, const TensorView& out,
                         const TensorView& lse, const AttentionOptions& options = {});
+
+/// What computes attention of this dtype: "own kernels"; on a GPU where cuDNN was found, for 16-bit
+/// dtypes, "cuDNN 9.19.0, own kernels for documents and dropout" (attention_cudnn.hpp).
+std::string attention_path(DType dtype, MemorySpace space = MemorySpace::host);
 
 /// Multiply-adds x 2 that one call needs, masked half not counted (documents are not considered):
 /// forward 4, backward 10 x batch heads head_dim seq (seq + 1) / 2.

@@ -2,6 +2,7 @@
 // (dk, dv), another over keys for a tile of queries (dq). Scores are computed in both: 1.4 times
 // the arithmetic, and every sum has one order.
 
+#include "kernels/attention/attention_cudnn.hpp"
 #include "kernels/attention/attention_tile.cuh"
 #include "kernels/base/vector_math.hpp"
 #include "kernels/device_kernels.hpp"
@@ -177,6 +178,7 @@ void backward(const AttentionShape& shape, const TensorView& dq, const TensorVie
               const TensorView& dv, const TensorView& dout, const TensorView& q,
               const TensorView& k, const TensorView& v, const TensorView& out,
               const TensorView& lse, const AttentionOptions& options) {
+  if (backward_by_cudnn(shape, dq, dk, dv, dout, q, k, v, out, lse, options)) return;
   const DeviceCall call = device_call(shape, out, lse, q, k, v, options);
   auto* delta = static_cast<float*>(current_stream().scratch(
       shape.tokens() * shape.heads * static_cast<std::int64_t>(sizeof(float))));

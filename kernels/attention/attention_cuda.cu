@@ -1,5 +1,6 @@
 // Forward attention on a GPU: a block holds a tile of queries and goes through the keys they see.
 
+#include "kernels/attention/attention_cudnn.hpp"
 #include "kernels/attention/attention_tile.cuh"
 #include "kernels/base/vector_math.hpp"
 #include "kernels/device_kernels.hpp"
@@ -117,6 +118,7 @@ __global__ void forward_kernel(DeviceCall call) {
 void forward(const AttentionShape& shape, const TensorView& out, const TensorView& lse,
              const TensorView& q, const TensorView& k, const TensorView& v,
              const AttentionOptions& options) {
+  if (forward_by_cudnn(shape, out, lse, q, k, v, options)) return;
   const DeviceCall call = device_call(shape, out, lse, q, k, v, options);
   with_tile_width(shape.head_dim, [&](auto width) {
     launch_wide("attention_forward", forward_kernel<width>,
@@ -124,6 +126,11 @@ void forward(const AttentionShape& shape, const TensorView& out, const TensorVie
                      static_cast<unsigned>(shape.heads), static_cast<unsigned>(shape.batch)),
                 kForwardFloats<width>, call);
   });
+}
+
+std::string path(DType dtype, MemorySpace) {
+  const std::string cudnn = cudnn_attention(dtype);
+  return cudnn.empty() ? "own kernels" : cudnn + ", own kernels for documents and dropout";
 }
 
 }  // namespace
@@ -150,6 +157,7 @@ DeviceCall device_call(const AttentionShape& shape, const TensorView& out, const
 
 void provide_attention_forward(DeviceKernels& kernels) {
   kernels.attention_forward = attention::forward;
+  kernels.attention_path = attention::path;
 }
 
 }  // namespace trireme::kernels

@@ -13,13 +13,15 @@ std::string_view name_of(DType type) {
     case DType::u8: return "u8";
     case DType::u16: return "u16";
     case DType::u32: return "u32";
+    case DType::e4m3: return "e4m3";
+    case DType::e5m2: return "e5m2";
   }
   return "?";
 }
 
 std::optional<DType> parse_dtype(std::string_view name) {
   for (const DType type : {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32, DType::i64,
-                           DType::u8, DType::u16, DType::u32})
+                           DType::u8, DType::u16, DType::u32, DType::e4m3, DType::e5m2})
     if (name == name_of(type)) return type;
   if (name == "fp32" || name == "float32" || name == "float") return DType::f32;
   if (name == "fp16" || name == "float16" || name == "half") return DType::f16;

@@ -1,5 +1,5 @@
 #pragma once
-// Element types and the two 16-bit floating-point storage types.
+// Element types and the two 16-bit floating-point storage types; those of 8 bits: float8.hpp.
 
 #include <bit>
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace trireme {
 
-enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u8, u16, u32 };
+enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u8, u16, u32, e4m3, e5m2 };
 
 /// Bytes of one element.
 constexpr std::size_t size_of(DType type) {
@@ -22,7 +22,9 @@ constexpr std::size_t size_of(DType type) {
     case DType::bf16:
     case DType::f16:
     case DType::u16: return 2;
-    case DType::u8: return 1;
+    case DType::u8:
+    case DType::e4m3:
+    case DType::e5m2: return 1;
   }
   return 0;
 }
@@ -32,6 +34,7 @@ constexpr std::size_t size_of(DType type) {
 std::string_view name_of(DType type);
 std::optional<DType> parse_dtype(std::string_view name);
 
+/// What kernels read and write as fp32; 8-bit floats mean nothing without their scale.
 constexpr bool is_floating(DType type) {
   return type == DType::f32 || type == DType::f64 || type == DType::bf16 || type == DType::f16;
 }
@@ -43,6 +46,8 @@ constexpr double epsilon_of(DType type) {
     case DType::f32: return 1.1920928955078125e-07;
     case DType::f16: return 9.765625e-04;
     case DType::bf16: return 7.8125e-03;
+    case DType::e4m3: return 0.125;
+    case DType::e5m2: return 0.25;
     default: return 0;
   }
 }

@@ -3,6 +3,7 @@
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/row_convert.hpp"
 #include "kernels/device_kernels.hpp"
+#include "kernels/gemm/gemm_sizes.hpp"
 #include "kernels/gemm/product.hpp"
 
 #include <algorithm>
@@ -14,32 +15,6 @@ namespace {
 constexpr std::int64_t kTileRows = 1024;
 constexpr std::int64_t kTileColumns = 1024;
 constexpr std::int64_t kTileDepth = 2048;
-
-struct Sizes {
-  std::int64_t m, n, k;
-};
-
-Sizes checked_sizes(const TensorView& c, const TensorView& a, const TensorView& b,
-                    const GemmOptions& options) {
-  const std::int64_t m = options.transpose_a ? a.width() : a.rows();
-  const std::int64_t k = options.transpose_a ? a.rows() : a.width();
-  const std::int64_t k_of_b = options.transpose_b ? b.width() : b.rows();
-  const std::int64_t n = options.transpose_b ? b.rows() : b.width();
-  check(k == k_of_b && c.rows() == m && c.width() == n, Exit::kUnexpected,
-        "a product {}{} x {}{} does not give {}", a.shape.text(), options.transpose_a ? "^T" : "",
-        b.shape.text(), options.transpose_b ? "^T" : "", c.shape.text());
-  check(a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == DType::f32), Exit::kUnexpected,
-        "a product of {} and {} can't give {}", name_of(a.dtype), name_of(b.dtype),
-        name_of(c.dtype));
-  if (options.bias) {
-    expect_shape(options.bias, {n}, "bias");
-    check(options.bias.dtype == b.dtype || options.bias.dtype == DType::f32, Exit::kUnexpected,
-          "expected a bias of {} or f32, found {}", name_of(b.dtype), name_of(options.bias.dtype));
-    check(!options.accumulate && options.alpha == 1, Exit::kUnexpected,
-          "a product with bias takes neither accumulate nor alpha");
-  }
-  return {m, n, k};
-}
 
 /// Rows and columns of a stored matrix as dense fp32.
 void widen(const TensorView& source, std::int64_t row, std::int64_t rows, std::int64_t column,
@@ -68,7 +43,7 @@ void narrow_tile(const float* source, const TensorView& out, std::int64_t row, s
 /// 16 bits is rounded once, from the fp32 sum over the whole depth.
 class WidenedProduct {
  public:
-  WidenedProduct(const TensorView& c, const TensorView& a, const TensorView& b, Sizes sizes,
+  WidenedProduct(const TensorView& c, const TensorView& a, const TensorView& b, GemmSizes sizes,
                  const GemmOptions& options)
       : c_(c), a_(a), b_(b), sizes_(sizes), options_(options) {
     const std::int64_t rows = std::min(kTileRows, sizes.m);
@@ -121,7 +96,7 @@ class WidenedProduct {
   const TensorView& c_;
   const TensorView& a_;
   const TensorView& b_;
-  Sizes sizes_;
+  GemmSizes sizes_;
   const GemmOptions& options_;
   ScratchFrame frame_;
   float* tile_a_ = nullptr;
@@ -132,12 +107,34 @@ class WidenedProduct {
 
 }  // namespace
 
+GemmSizes checked_sizes(const TensorView& c, const TensorView& a, const TensorView& b,
+                        const GemmOptions& options) {
+  const std::int64_t m = options.transpose_a ? a.width() : a.rows();
+  const std::int64_t k = options.transpose_a ? a.rows() : a.width();
+  const std::int64_t k_of_b = options.transpose_b ? b.width() : b.rows();
+  const std::int64_t n = options.transpose_b ? b.rows() : b.width();
+  check(k == k_of_b && c.rows() == m && c.width() == n, Exit::kUnexpected,
+        "a product {}{} x {}{} does not give {}", a.shape.text(), options.transpose_a ? "^T" : "",
+        b.shape.text(), options.transpose_b ? "^T" : "", c.shape.text());
+  check(a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == DType::f32), Exit::kUnexpected,
+        "a product of {} and {} can't give {}", name_of(a.dtype), name_of(b.dtype),
+        name_of(c.dtype));
+  if (options.bias) {
+    expect_shape(options.bias, {n}, "bias");
+    check(options.bias.dtype == b.dtype || options.bias.dtype == DType::f32, Exit::kUnexpected,
+          "expected a bias of {} or f32, found {}", name_of(b.dtype), name_of(options.bias.dtype));
+    check(!options.accumulate && options.alpha == 1, Exit::kUnexpected,
+          "a product with bias takes neither accumulate nor alpha");
+  }
+  check(m == 0 || n == 0 || k > 0, Exit::kUnexpected, "a product over an empty dim: {} x {}",
+        a.shape.text(), b.shape.text());
+  return {m, n, k};
+}
+
 void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
           const GemmOptions& options) {
-  const Sizes sizes = checked_sizes(c, a, b, options);
+  const GemmSizes sizes = checked_sizes(c, a, b, options);
   if (sizes.m == 0 || sizes.n == 0) return;
-  check(sizes.k > 0, Exit::kUnexpected, "a product over an empty dim: {} x {}", a.shape.text(),
-        b.shape.text());
   if (on_device("gemm", {&c, &a, &b, &options.bias}))
     return device_kernels().gemm(c, a, b, options);
   ProductKey key{.m = sizes.m, .n = sizes.n, .k = sizes.k};

@@ -29,6 +29,24 @@ struct GemmOptions {
 void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
           const GemmOptions& options = {});
 
+/// Formats in which the operands of a product are quantised: gradients want e5m2, the rest e4m3.
+struct Fp8Formats {
+  DType a = DType::e4m3;
+  DType b = DType::e4m3;  ///< not both e5m2
+};
+
+/// gemm() of a and b rounded to fp8, each with a scale of its own (fp8/fp8.hpp). Numbers of 8 bits
+/// have products and scales that are exact; sums run in fp32, so host and device differ in their
+/// order alone. On the host the rounded operands are multiplied in the dtype they came in; on a GPU
+/// (Ada, Hopper or later: see expect_fp8_products) in fp8, for which n must be a multiple of 16,
+/// here and there. Infinity or NaN in an operand makes the whole result NaN.
+void gemm_fp8(const TensorView& c, const TensorView& a, const TensorView& b,
+              const Fp8Formats& formats, const GemmOptions& options = {});
+
+/// Throws Exit::kUsage where fp8 products can't run: in `space` device, on a GPU before compute
+/// capability 8.9.
+void expect_fp8_products(MemorySpace space);
+
 /// How products of this dtype run here: "oneDNN avx512_core_bf16", "fp32 products of widened
 /// tiles (oneDNN avx2)". Found out by trying, once a process. On a device its name: "NVIDIA H200".
 std::string gemm_path(DType dtype, MemorySpace space = MemorySpace::host);

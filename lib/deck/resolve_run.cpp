@@ -265,6 +265,10 @@ void check_precision(Draft& draft) {
       draft.boolean("fp16.enabled") && draft.boolean("bf16.enabled"))
     draft.conflict({"fp16.enabled", "bf16.enabled"},
                    "fp16.enabled and bf16.enabled are both true; enable one");
+  if (!draft.mistakes.in("fp8.enabled") && !draft.mistakes.in("bf16.enabled") &&
+      draft.boolean("fp8.enabled") && !draft.boolean("bf16.enabled"))
+    draft.conflict({"fp8.enabled", "bf16.enabled"},
+                   "fp8.enabled is for products of tensors in bf16; nearest: bf16.enabled true");
   if (draft.mistakes.in("fp16.loss_scale") || draft.mistakes.in("fp16.min_loss_scale") ||
       draft.mistakes.in("fp16.initial_scale_power"))
     return;

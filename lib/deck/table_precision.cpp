@@ -35,6 +35,10 @@ Section precision_section() {
           not_yet("bf16.bf16_master_weights_and_grads", boolean(), "false", "false",
                   "masters and gradients in bf16"),
           not_yet("bf16.bf16_optimizer_states", boolean(), "false", "false", "moments in bf16"),
+          ours("fp8.enabled", boolean(), "false", "",
+               "products of the transformer blocks' linear layers in fp8, a power of two a tensor "
+               "as its scale: e4m3, gradients of outputs e5m2; needs bf16.enabled, which "
+               "everything else, embedding and logits among it, stays in"),
           works("data_types.grad_accum_dtype",
                 choice({"fp32", "float32"})
                     .not_yet({"fp16", "float16", "bf16", "bfloat16"})

@@ -1,5 +1,7 @@
 #include "lib/models/build.hpp"
 
+#include "kernels/base/checked.hpp"
+#include "kernels/fp8/fp8.hpp"
 #include "lib/nn/blocks.hpp"
 #include "lib/nn/frozen.hpp"
 #include "lib/nn/pieces.hpp"
@@ -61,6 +63,20 @@ std::int64_t nearest_tensor(const deck::ModelConfig& m, std::int64_t tensor) {
   return tensor;
 }
 
+/// Widths of the linear layers on one rank are those of fp8 products.
+void check_fp8(const deck::ModelConfig& m, std::int64_t tensor) {
+  const std::int64_t kv = m.kv_heads * m.head_dim / tensor;
+  for (const auto& [name, size] :
+       {std::pair{"model.hidden", m.hidden},
+        {"model.heads x model.head_dim / parallel.tensor", m.heads * m.head_dim / tensor},
+        {"what q, k and v have together on a rank", m.heads * m.head_dim / tensor + 2 * kv},
+        {"model.ffn_hidden / parallel.tensor", m.ffn_hidden / tensor}})
+    check(size % kernels::kFp8Alignment == 0, Exit::kUsage,
+          "fp8.enabled needs widths that are multiples of {}, and {} is {}; nearest: {}, or "
+          "fp8.enabled false",
+          kernels::kFp8Alignment, name, size, round_up(size, kernels::kFp8Alignment));
+}
+
 void check_divides(const deck::ModelConfig& m, const nn::Placement& placement) {
   const std::int64_t tensor = placement.tensor;
   for (const auto& [name, size] :
@@ -69,6 +85,7 @@ void check_divides(const deck::ModelConfig& m, const nn::Placement& placement) {
           "model.{} ({}) does not divide by parallel.tensor ({}); nearest: parallel.tensor = {}",
           name, size, tensor, nearest_tensor(m, tensor));
   nn::check_sequence_parallel(placement);
+  if (placement.fp8) check_fp8(m, tensor);
 }
 
 class Assembly {

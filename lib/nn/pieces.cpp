@@ -80,17 +80,32 @@ kernels::NormGradients NormPiece::gradients(const StepContext& context) const {
   return made;
 }
 
+namespace {
+
+/// a is the gradient of an output.
+constexpr kernels::Fp8Formats kOfGradient{DType::e5m2, DType::e4m3};
+
+void product(const Fused& weight, const TensorView& c, const TensorView& a, const TensorView& b,
+             const kernels::Fp8Formats& formats, const kernels::GemmOptions& options) {
+  if (weight.fp8)
+    kernels::gemm_fp8(c, a, b, formats, options);
+  else
+    kernels::gemm(c, a, b, options);
+}
+
+}  // namespace
+
 void linear(const StepContext& context, const TensorView& y, const TensorView& x,
             const Fused& weight, const Fused& bias) {
   kernels::GemmOptions options;
   options.transpose_b = true;
   if (bias.exists) options.bias = bias.weight(context);
-  kernels::gemm(y, x, weight.weight(context), options);
+  product(weight, y, x, weight.weight(context), {}, options);
 }
 
 void linear_input_gradient(const StepContext& context, const TensorView& dx, const TensorView& dy,
                            const Fused& weight) {
-  kernels::gemm(dx, dy, weight.weight(context));
+  product(weight, dx, dy, weight.weight(context), kOfGradient, {});
 }
 
 void linear_weight_gradient(const StepContext& context, const TensorView& dy, const TensorView& x,
@@ -98,7 +113,7 @@ void linear_weight_gradient(const StepContext& context, const TensorView& dy, co
   kernels::GemmOptions options;
   options.transpose_a = true;
   options.accumulate = weight.accumulate(context);
-  kernels::gemm(weight.gradient(context), dy, x, options);
+  product(weight, weight.gradient(context), dy, x, kOfGradient, options);
   if (bias.exists) kernels::column_sums(dy, bias.gradient(context), bias.accumulate(context));
 }
 

@@ -22,6 +22,7 @@ struct Fused {
   std::int64_t rows = 0;
   std::int64_t columns = 0;  ///< 0: a bias
   bool exists = false;
+  bool fp8 = false;  ///< its products take operands rounded to fp8 (kernels/fp8)
 
   TensorView weight(const StepContext& context) const;
   TensorView gradient(const StepContext& context) const;
@@ -49,6 +50,8 @@ struct NormPiece {
 };
 
 // Products.
+
+// In fp8 gradients of outputs are e5m2, all else e4m3; results and sums are as without.
 
 /// y = x W^T (+ bias)
 void linear(const StepContext& context, const TensorView& y, const TensorView& x,

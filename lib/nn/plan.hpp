@@ -22,6 +22,7 @@ struct Placement {
   std::int64_t micro_batch = 1;  ///< sequences
   std::int64_t sequence = 1;     ///< tokens of a sequence
   DType compute = DType::f32;    ///< of weights, activations and activation gradients
+  bool fp8 = false;  ///< operands of the linear layers of transformer blocks are rounded to fp8
   bool attention_across_documents = true;
   Sharding sharding;  ///< of model state over the data axis
 

@@ -2,6 +2,7 @@
 
 #include "io/metrics/peak_cache.hpp"
 #include "io/version.hpp"
+#include "kernels/attention/attention.hpp"
 #include "kernels/base/process_memory.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "lib/program/print.hpp"
@@ -268,8 +269,11 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.environment.libraries = Runtime::libraries();
   report.environment.libraries["HDF5"] = io::hdf5_version();
   report.environment.libraries["MPI"] = mpi_version();
-  report.environment.libraries["products"] = kernels::gemm_path(
-      deck.precision.compute, deck.run.device == "cpu" ? MemorySpace::host : MemorySpace::device);
+  const MemorySpace space = deck.run.device == "cpu" ? MemorySpace::host : MemorySpace::device;
+  report.environment.libraries["products"] = kernels::gemm_path(deck.precision.compute, space) +
+                                             (deck.precision.fp8 ? ", linear layers in fp8" : "");
+  report.environment.libraries["attention"] =
+      kernels::attention_path(deck.precision.compute, space);
   report.environment.libraries["runtime"] = runtime.describe();
   report.environment.started = outcome.started;
   report.environment.finished = io::utc_now();

@@ -1,12 +1,14 @@
 // D = alpha op(A) op(B) + beta C (+ bias of D's rows), column-major, as NVIDIA's documentation of
 // cublasLtMatmul says; sums in fp32. It refuses what the library documents as unsupported: sizes
 // that do not fit, a leading dimension below the rows, a bias of another type than D, addresses
-// below the alignment that the choice of the algorithm was told.
+// below the alignment that the choice of the algorithm was told; in fp8 all but A^T B with whole
+// lines of 16 bytes, a bias of 32 bits, and two operands of e5m2.
 
-#include "kernels/base/dtype.hpp"
+#include "kernels/base/float8.hpp"
 
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <cmath>
 
 struct cublasLtMatmulDescOpaque {
@@ -16,6 +18,8 @@ struct cublasLtMatmulDescOpaque {
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
   cudaDataType_t bias_type = CUDA_R_32F;
+  const float* scale_a = nullptr;
+  const float* scale_b = nullptr;
 };
 struct cublasLtMatrixLayoutOpaque {
   cudaDataType_t type;
@@ -31,9 +35,15 @@ float read(const void* data, cudaDataType_t type, std::int64_t at) {
   switch (type) {
     case CUDA_R_16F: return static_cast<float>(static_cast<const trireme::Float16*>(data)[at]);
     case CUDA_R_16BF: return static_cast<float>(static_cast<const trireme::BFloat16*>(data)[at]);
+    case CUDA_R_8F_E4M3:
+      return static_cast<float>(static_cast<const trireme::Float8E4M3*>(data)[at]);
+    case CUDA_R_8F_E5M2:
+      return static_cast<float>(static_cast<const trireme::Float8E5M2*>(data)[at]);
     default: return static_cast<const float*>(data)[at];
   }
 }
+bool is_fp8(cudaDataType_t type) { return type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2; }
+std::int64_t bytes_of(cudaDataType_t type) { return is_fp8(type) ? 1 : type == CUDA_R_32F ? 4 : 2; }
 void write(void* data, cudaDataType_t type, std::int64_t at, float value) {
   switch (type) {
     case CUDA_R_16F: static_cast<trireme::Float16*>(data)[at] = trireme::Float16(value); return;
@@ -94,6 +104,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product,
     case CUBLASLT_MATMUL_DESC_TRANSB: return store(product->b, value, bytes);
     case CUBLASLT_MATMUL_DESC_EPILOGUE: return store(product->epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return store(product->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER: return store(product->scale_a, value, bytes);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER: return store(product->scale_b, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return store(product->bias_type, value, bytes);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
@@ -131,6 +143,24 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
   return CUBLAS_STATUS_INVALID_VALUE;
 }
 
+namespace {
+
+/// What cublasLtMatmul documents of 8-bit operands on Ada and Hopper.
+bool is_fp8_product(const cublasLtMatmulDescOpaque& how, const cublasLtMatrixLayoutOpaque& a,
+                    const cublasLtMatrixLayoutOpaque& b, const cublasLtMatrixLayoutOpaque& d,
+                    const cublasLtMatmulAlgo_t& told) {
+  constexpr std::int64_t kLine = 16;
+  const auto whole = [](const cublasLtMatrixLayoutOpaque& m) {
+    return m.rows % kLine == 0 && m.stride * bytes_of(m.type) % kLine == 0;
+  };
+  const bool bias = how.epilogue != CUBLASLT_EPILOGUE_BIAS || how.bias_type != CUDA_R_32F;
+  return how.a == CUBLAS_OP_T && how.b == CUBLAS_OP_N && whole(a) && whole(b) && whole(d) &&
+         a.columns % kLine == 0 && std::min({told.align_a, told.align_b, told.align_d}) >= kLine &&
+         bias && (a.type == CUDA_R_8F_E4M3 || b.type == CUDA_R_8F_E4M3);
+}
+
+}  // namespace
+
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t product,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -141,11 +171,17 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     if (m->stride < m->rows) return CUBLAS_STATUS_INVALID_VALUE;
   if (rows(*a, product->a) != d->rows || columns(*b, product->b) != d->columns ||
       columns(*a, product->a) != rows(*b, product->b) || c->rows != d->rows ||
-      c->columns != d->columns || c->type != d->type || a->type != b->type)
+      c->columns != d->columns || c->type != d->type || is_fp8(a->type) != is_fp8(b->type) ||
+      (!is_fp8(a->type) && a->type != b->type))
     return CUBLAS_STATUS_INVALID_VALUE;
   if (product->epilogue == CUBLASLT_EPILOGUE_BIAS && product->bias_type != d->type)
     return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (d->type != a->type && d->type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (is_fp8(a->type)) {
+    if (!is_fp8_product(*product, *a, *b, *d, preference->choice))
+      return CUBLAS_STATUS_NOT_SUPPORTED;
+  } else if (d->type != a->type && d->type != CUDA_R_32F) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   found->algo = preference->choice;
   *count = 1;
   return CUBLAS_STATUS_SUCCESS;
@@ -176,6 +212,8 @@ void Product::operator()() const {
         sum = tf32 ? std::fma(to_tf32(x), to_tf32(y), sum) : std::fma(x, y, sum);
       }
       float result = factor * sum;
+      if (how.scale_a) result *= *how.scale_a;
+      if (how.scale_b) result *= *how.scale_b;
       if (keep != 0) result += keep * read(c, c_layout.type, row + column * c_layout.stride);
       if (how.epilogue == CUBLASLT_EPILOGUE_BIAS) result += read(how.bias, how.bias_type, row);
       write(d, d_layout.type, row + column * d_layout.stride, result);

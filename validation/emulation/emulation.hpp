@@ -17,6 +17,8 @@ namespace emulation {
 void answer_with(int status);
 /// Version of the interface that the driver claims to know, as CUDA counts (13000); 0 = no driver.
 void set_driver(int version);
+/// Compute capability times ten: 90, Hopper, at first.
+void set_capability(int tens);
 /// Bytes of device memory that exist: more is cudaErrorMemoryAllocation.
 inline constexpr std::int64_t kMemory = std::int64_t{2} << 30;
 /// Bytes of device memory in use, and how many pieces were ever taken.

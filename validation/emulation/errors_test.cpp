@@ -3,6 +3,7 @@
 
 #include "kernels/base/device.hpp"
 #include "kernels/elementwise/elementwise.hpp"
+#include "kernels/gemm/gemm.hpp"
 #include "validation/emulation/emulation.hpp"
 #include "validation/harness/reference_math.hpp"
 
@@ -63,6 +64,18 @@ TEST(DeviceErrors, AMissingDriverIsNoOldOne) {
       << old.text;
   EXPECT_EQ(none.code, Exit::kUsage);
   EXPECT_NE(none.text.find("no NVIDIA driver here"), std::string::npos) << none.text;
+}
+
+TEST(DeviceErrors, ProductsInFp8NeedAda) {
+  emulation::set_capability(86);
+  const Caught older = caught([] { kernels::expect_fp8_products(MemorySpace::device); });
+  emulation::set_capability(89);
+  kernels::expect_fp8_products(MemorySpace::device);
+  emulation::set_capability(90);
+  EXPECT_EQ(older.code, Exit::kUsage);
+  EXPECT_NE(older.text.find("capability 8.9 or more (Ada, Hopper), found emulated with 8.6"),
+            std::string::npos)
+      << older.text;
 }
 
 TEST(DeviceErrors, MemoryIsGivenBack) {

@@ -17,6 +17,7 @@ namespace {
 struct Device {
   cudaError_t answer = cudaSuccess;
   int driver = 13000;
+  int capability = 90;
   std::mutex mutex;
   std::unordered_map<void*, std::size_t> blocks;
   std::int64_t in_use = 0;
@@ -47,6 +48,7 @@ cudaError_t answer() {
 
 void answer_with(int status) { device().answer = static_cast<cudaError_t>(status); }
 void set_driver(int version) { device().driver = version; }
+void set_capability(int tens) { device().capability = tens; }
 std::int64_t memory_in_use() { return device().in_use; }
 std::int64_t allocations() { return device().allocations; }
 
@@ -81,7 +83,9 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaSetDevice(int index) { return index == 0 ? answer() : cudaErrorInvalidDevice; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated", 9, 0, static_cast<std::size_t>(emulation::kMemory), 1};
+  const int capability = device().capability;
+  *properties = {"emulated", capability / 10, capability % 10,
+                 static_cast<std::size_t>(emulation::kMemory), 1};
   return answer();
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {

@@ -77,7 +77,7 @@ void scramble(state::Store& store, const engine::Place& place) {
 
 /// The deck, once its device is open.
 const deck::Deck& opened(const comm::World& world, const deck::Deck& deck) {
-  engine::open_device(world, deck.run);
+  engine::open_device(world, deck);
   return deck;
 }
 
@@ -282,6 +282,7 @@ models::Model reference_model(const deck::Deck& deck) {
   nn::Placement placement;
   placement.sequence = deck.model.context;
   placement.compute = deck.precision.compute;
+  placement.fp8 = deck.precision.fp8;
   placement.attention_across_documents = deck.data.attention_across_documents;
   return models::build_language_model(deck.model, placement);
 }

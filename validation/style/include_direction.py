@@ -5,8 +5,8 @@ import re
 LADDER = ["kernels", "io", "lib", "apps"]
 ON_TOP = ["validation", "perf"]  # these see everything, and nothing includes them
 LIB = ["deck", "comm", "nn", "models", "program", "state", "optim", "checkpoint", "engine", "report", "plan"]
-# Operations stand beside each other; what they may share lies in base, elementwise and gemm.
-KERNELS_SHARED = [{"base"}, {"elementwise", "gemm"}]
+# Operations stand beside each other; what they may share lies in base, fp8, elementwise and gemm.
+KERNELS_SHARED = [{"base"}, {"fp8"}, {"elementwise", "gemm"}]
 IO_ALSO = {"tokens": {"hdf5", "text"}}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)

@@ -196,6 +196,12 @@ T atomicAdd(T* place, T value) {
   *place += value;
   return old;
 }
+template <class T>
+T atomicMax(T* place, T value) {
+  const T old = *place;
+  if (old < value) *place = value;
+  return old;
+}
 inline unsigned atomicOr(unsigned* place, unsigned value) {
   const unsigned old = *place;
   *place |= value;

@@ -263,6 +263,11 @@ TEST(Attention, TheCheckCatchesWrongMasksAndDroppedTiles) {
   EXPECT_GT(worst(reference(next), reference(other)), 10 * tolerance(c.dtype));
 }
 
+TEST(Attention, SaysItsPath) {
+  EXPECT_EQ(attention_path(DType::f32, validation::test_space()), "own kernels");
+  EXPECT_EQ(attention_path(DType::bf16), "own kernels");
+}
+
 TEST(Attention, RefusesWhatDoesNotFit) {
   Case c{kShapes[0], DType::f32};
   if (validation::test_space() == MemorySpace::host) {  // a device does not look at them

@@ -188,5 +188,29 @@ TEST(CrossEntropy, ExtremeLogits) {
   EXPECT_THROW(loss_of({0, 0}, -7), Error);
 }
 
+TEST(CrossEntropy, TotalsAreTheSumOfTheLosses) {
+  const Case c{9, 50, 1};
+  const auto logits = TestTensor::random({c.tokens, c.vocabulary}, DType::f32, 3);
+  const Ids targets = some_targets(c);
+  const double want = reference(logits.values(), targets, 50);
+  const TestTensor statistics({1, c.tokens, 3}, DType::f32), normalizer({c.tokens, 2}, DType::f32);
+  const auto shared = statistics.view().reshaped({c.tokens, 3});
+  cross_entropy_statistics(logits.view(), targets.view(), {0, c.vocabulary}, shared);
+  const auto total_of = [&](const Ids& ids, bool accumulate) {
+    const validation::SpaceVector<double> total({100});
+    cross_entropy_total(statistics.view(), ids.view(), c.vocabulary, normalizer.view(),
+                        total.view(), accumulate);
+    return total.values()[0];
+  };
+  EXPECT_NEAR(total_of(targets, false), want, 1e-5 * want);
+  EXPECT_NEAR(total_of(targets, true), 100 + want, 1e-5 * want);
+  const Ids outside(std::vector<std::int32_t>(9, 50));
+  if (validation::test_space() == MemorySpace::host) {
+    EXPECT_THROW(total_of(outside, false), Error);
+  } else {
+    EXPECT_TRUE(std::isnan(total_of(outside, false)));
+  }
+}
+
 }  // namespace
 }  // namespace trireme::kernels
