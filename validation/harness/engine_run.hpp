@@ -55,9 +55,9 @@ StepOutcome gather_whole(const comm::World& world, const models::Model& model,
                          const engine::Place& place, state::Store& store, const StateName& name,
                          const GatherOptions& options = {});
 
-/// ThreadSanitizer keeps shadow memory of what a program touches: resident memory is then more than
-/// was planned, and tests can only ask for no less.
-#ifdef __SANITIZE_THREAD__
+/// Sanitizers keep shadow memory of what a program touches: resident memory is then more than was
+/// planned, and tests can only ask for no less.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 inline constexpr bool kShadowMemory = true;
 #else
 inline constexpr bool kShadowMemory = false;
