@@ -17,6 +17,7 @@ DeviceKernels cuda_kernels() {
   provide_loss(kernels);
   provide_optimizer(kernels);
   provide_exact_sum(kernels);
+  provide_ordered_sum(kernels);
   return kernels;
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/elementwise/exact_sum.hpp"
 #include "kernels/elementwise/initialize.hpp"
+#include "kernels/elementwise/ordered_sum.hpp"
 #include "kernels/embedding/embedding.hpp"
 #include "kernels/fp8/fp8.hpp"
 #include "kernels/gemm/gemm.hpp"
@@ -68,6 +69,7 @@ struct DeviceKernels {
   decltype(&kernels::lamb_moments) lamb_moments = nullptr;
   decltype(&kernels::lamb_apply) lamb_apply = nullptr;
   decltype(&kernels::add_exact_squares) add_exact_squares = nullptr;
+  decltype(&kernels::ordered_sum) ordered_sum = nullptr;
 };
 
 /// The back end's; none is an error that says how to build one.
@@ -88,5 +90,6 @@ void provide_fp8(DeviceKernels& kernels);
 void provide_loss(DeviceKernels& kernels);
 void provide_optimizer(DeviceKernels& kernels);
 void provide_exact_sum(DeviceKernels& kernels);
+void provide_ordered_sum(DeviceKernels& kernels);
 
 }  // namespace trireme::kernels

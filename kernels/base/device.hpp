@@ -40,11 +40,13 @@ int device_count();
 /// that works on it says so with adopt_device() first.
 void select_device(int index);
 void adopt_device();
+int selected_device();
 
 struct DeviceInfo {
   std::string name;          ///< "NVIDIA H200"
   std::string architecture;  ///< "9.0"
   std::string driver;        ///< newest version of the interface that the driver knows, "13.0"
+  std::string place;         ///< on its node, "0000:19:00.0"
   std::int64_t memory = 0;   ///< bytes
   int multiprocessors = 0;
 };

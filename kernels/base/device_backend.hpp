@@ -4,6 +4,7 @@
 // device.hpp says. Private to kernels/.
 
 #include "kernels/base/device.hpp"
+#include "kernels/base/device_links.hpp"
 
 namespace trireme {
 
@@ -11,11 +12,29 @@ namespace kernels {
 struct DeviceKernels;
 }
 
+/// What kernels/base/device_links.hpp is made of; handles are links.
+class LinkBackend {
+ public:
+  virtual ~LinkBackend() = default;
+
+  virtual std::string describe() = 0;
+  virtual LinkKey make_key() = 0;
+  virtual void* join(const LinkKey& key, int members, int index, double limit_seconds) = 0;
+  virtual void leave(void* link) noexcept = 0;
+  virtual void exchange(void* link, std::span<const LinkMove> moves, void* stream) = 0;
+  virtual void all_gather(void* link, const void* part, void* whole, std::int64_t bytes,
+                          void* stream) = 0;
+  virtual void broadcast(void* link, void* data, std::int64_t bytes, int root, void* stream) = 0;
+  virtual std::string wrong(void* link) = 0;
+  virtual void abandon(void* link) noexcept = 0;
+};
+
 class DeviceBackend {
  public:
   virtual ~DeviceBackend() = default;
 
   virtual const kernels::DeviceKernels& kernels() const = 0;
+  virtual LinkBackend& links() = 0;
 
   virtual int count() = 0;
   virtual void select(int index) = 0;
@@ -46,7 +65,5 @@ class DeviceBackend {
 
 /// The back end in use; none is an error that says how to build one.
 DeviceBackend& device_backend();
-/// Of select_device().
-int selected_device();
 
 }  // namespace trireme

@@ -73,6 +73,7 @@ class CudaBackend final : public DeviceBackend {
     static const kernels::DeviceKernels table = kernels::cuda_kernels();
     return table;
   }
+  LinkBackend& links() override { return nccl_links(); }
 
   int count() override {
     int devices = 0;
@@ -87,8 +88,13 @@ class CudaBackend final : public DeviceBackend {
     expect_cuda(cudaGetDeviceProperties(&properties, index), "describing a device");
     int driver = 0;
     expect_cuda(cudaDriverGetVersion(&driver), "asking for the driver's version");
-    return {properties.name, fmt::format("{}.{}", properties.major, properties.minor),
-            version_text(driver), static_cast<std::int64_t>(properties.totalGlobalMem),
+    char place[32] = {};
+    expect_cuda(cudaDeviceGetPCIBusId(place, sizeof(place), index), "asking for a device's place");
+    return {properties.name,
+            fmt::format("{}.{}", properties.major, properties.minor),
+            version_text(driver),
+            place,
+            static_cast<std::int64_t>(properties.totalGlobalMem),
             properties.multiProcessorCount};
   }
   DeviceMemoryState memory_state() override {

@@ -3,8 +3,13 @@
 
 namespace trireme {
 
+class LinkBackend;
+
 /// Throws what device.hpp promises unless a call of the CUDA runtime went well. `status` is its
 /// cudaError_t, `what` the work at hand ("copying").
 void expect_cuda(int status, const char* what);
+
+/// NCCL, found when it is first used.
+LinkBackend& nccl_links();
 
 }  // namespace trireme

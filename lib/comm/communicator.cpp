@@ -60,6 +60,12 @@ void Communicator::reserve_messages(int most) {
   }
 }
 
+void Communicator::make_marks() {
+  for (OperationState& state : pool_->states) state.mark.emplace();
+}
+
+bool Communicator::has_room() const { return !pool_->free.empty(); }
+
 OperationState& Communicator::prepare(Operation operation, const void* source, void* target,
                                       std::int64_t count, DType dtype) {
   check(index_ >= 0, Exit::kUnexpected, "{} in a {} group that this rank is not in",

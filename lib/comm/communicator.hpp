@@ -18,6 +18,7 @@
 // is complete, on this rank. Then they may be read, written and freed at once. Buffers inside the
 // attached SharedArena move without copies between ranks of a node; others work and are slower.
 
+#include "kernels/base/device.hpp"
 #include "kernels/base/dtype.hpp"
 #include "lib/comm/arena.hpp"
 #include "lib/comm/doorbell.hpp"
@@ -29,6 +30,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -143,12 +145,24 @@ class Communicator {
   /// What must happen before progress(), which has just returned false, can do more.
   Awaits awaits(const Request& request) const;
 
+  /// Whether one more operation may start.
+  bool has_room() const;
+
   /// "all_reduce of 1048576 f32 in data group {0, 2}, in flight for 1.2 s; not arrived: rank 2"
   std::string describe(const Request& request) const;
 
   /// Memory that peers may touch from now on; nullptr detaches. Only with nothing in flight; the
   /// same choice on all members; the arena outlives its use.
   virtual void attach(const SharedArena* arena) = 0;
+
+  // Between device buffers (Communicators::on_device); nothing to do for others.
+  /// Device memory that reductions which start from now on may work in, aligned to
+  /// kStagingAlignment: the more, the fewer rounds. At least (size() - 1) x kStagingAlignment.
+  virtual void lend(std::span<std::byte>) {}
+  /// Ends what is in flight on the device, finished or not, so that nobody waits for it; nothing
+  /// can be started any more.
+  virtual void abandon() noexcept {}
+  static constexpr std::int64_t kStagingAlignment = 256;
 
   /// Counted since the last reset, by operation.
   const Traffic& traffic() const { return traffic_; }
@@ -171,6 +185,9 @@ class Communicator {
   /// Room for that many messages in every operation, so that none allocates later, however many
   /// operations are ever in flight together.
   void reserve_messages(int most);
+  /// An event for every operation.
+  void make_marks();
+  std::string describe(const OperationState& operation) const;
 
  private:
   struct Pool;
@@ -186,7 +203,6 @@ class Communicator {
   Awaits all_await() const;
   void sleep_until_news(Request& request);
   void count(const OperationState& operation);
-  std::string describe(const OperationState& operation) const;
 
   Group group_;
   int index_ = 0;
@@ -204,6 +220,7 @@ class Communicator {
 /// a communicator each: two channels, whose operations need no common order.
 class Communicators {
  public:
+  /// `world` outlives this.
   Communicators(const World& world, const ProcessGrid& grid, const CommOptions& options = {});
   ~Communicators();
 
@@ -211,17 +228,33 @@ class Communicators {
   /// Where this rank sleeps until its peers or other threads of its own have news.
   Doorbell& doorbell() const;
   /// As World::crowded() and CommOptions::look.
-  bool crowded() const { return crowded_; }
-  std::chrono::microseconds look() const { return look_; }
+  bool crowded() const { return world_.crowded(); }
+  std::chrono::microseconds look() const { return options_.look; }
 
   /// Attaches the arena (or nullptr) to all.
   void attach(const SharedArena* arena);
 
+  /// Collective over the world, where every rank selected a device that no other has (device.hpp).
+  /// From now on on_device() communicates: between device buffers, as work in `stream`, which
+  /// outlives this. The host never waits for it; whoever needs results on the device orders its
+  /// stream behind (Event), on the host waits as for any operation. The world's group has none:
+  /// what the world agrees on is the host's. Errors: as device_links.hpp says; from progress() and
+  /// wait() Exit::kPeer too for what a member's device reports.
+  void open_devices(Stream& stream, bool world_too = false);
+  bool has_devices() const { return devices_[0] != nullptr; }
+  Communicator& on_device(GroupKind kind) const;
+  /// abandon() of all of them.
+  void abandon_devices() const noexcept;
+
  private:
+  using All = std::array<std::unique_ptr<Communicator>, kGroupKinds>;
+
+  const World& world_;
+  ProcessGrid grid_;
+  CommOptions options_;
   std::unique_ptr<NodeSeats> seats_;
-  bool crowded_;
-  std::chrono::microseconds look_;
-  std::array<std::unique_ptr<Communicator>, kGroupKinds> all_;
+  All all_;
+  All devices_;  // null unless opened, and of the world
 };
 
 /// A communicator of this rank alone.

@@ -3,6 +3,7 @@
 #include "kernels/base/checked.hpp"
 #include "kernels/base/error.hpp"
 #include "lib/comm/communicator.hpp"
+#include "lib/comm/device_communicator.hpp"
 #include "lib/comm/message_path.hpp"
 #include "lib/comm/node_seats.hpp"
 #include "lib/comm/operation_state.hpp"
@@ -107,30 +108,48 @@ std::vector<int> node_ranks_of(MPI_Comm members, MPI_Comm node, int count) {
   return node_ranks;
 }
 
+/// The ranks of this rank's group of a kind, in group order; MPI_COMM_NULL where it is in none. All
+/// ranks of the world take part, also those without a group.
+class Members {
+ public:
+  Members(const World& world, const ProcessGrid& grid, GroupKind kind) {
+    const int id = grid.group_id(kind, world.rank());
+    const int index = grid.group(kind, world.rank()).index_of(world.rank());
+    MPI_Comm_split(world.comm(), id < 0 ? MPI_UNDEFINED : id, std::max(index, 0), &comm_);
+  }
+  ~Members() {
+    if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+  }
+  Members(const Members&) = delete;
+  Members& operator=(const Members&) = delete;
+
+  MPI_Comm comm() const { return comm_; }
+  bool empty() const { return comm_ == MPI_COMM_NULL; }
+
+ private:
+  MPI_Comm comm_ = MPI_COMM_NULL;
+};
+
 std::unique_ptr<Communicator> make_group_communicator(const World& world, const ProcessGrid& grid,
                                                       GroupKind kind, const CommOptions& options,
                                                       const NodeSeats& seats) {
   const Group group = grid.group(kind, world.rank());
-  const int id = grid.group_id(kind, world.rank());
-  const int index = group.index_of(world.rank());
-  // All ranks take part in the split, also those without a group.
   if (grid.size(kind) == 1) return std::make_unique<SelfCommunicator>(group, options);
-  MPI_Comm members = MPI_COMM_NULL;
-  MPI_Comm_split(world.comm(), id < 0 ? MPI_UNDEFINED : id, std::max(index, 0), &members);
-  if (id < 0) return std::make_unique<SelfCommunicator>(group, options);
+  const Members members(world, grid, kind);
+  if (members.empty()) return std::make_unique<SelfCommunicator>(group, options);
   std::vector<int> node_ranks(static_cast<std::size_t>(group.count), -1);
-  if (options.shared_memory) node_ranks = node_ranks_of(members, world.node_comm(), group.count);
-  auto made = std::make_unique<GroupCommunicator>(members, group, index, std::move(node_ranks),
-                                                  options, world.crowded(), seats);
-  MPI_Comm_free(&members);
-  return made;
+  if (options.shared_memory)
+    node_ranks = node_ranks_of(members.comm(), world.node_comm(), group.count);
+  return std::make_unique<GroupCommunicator>(members.comm(), group, group.index_of(world.rank()),
+                                             std::move(node_ranks), options, world.crowded(),
+                                             seats);
 }
 
 }  // namespace
 
 Communicators::Communicators(const World& world, const ProcessGrid& grid,
                              const CommOptions& options)
-    : seats_(std::make_unique<NodeSeats>(world)), crowded_(world.crowded()), look_(options.look) {
+    : world_(world), grid_(grid), options_(options), seats_(std::make_unique<NodeSeats>(world)) {
   check(grid.size() == world.size(), Exit::kUsage,
         "expected {} ranks for the grid {}, found {}: start with mpirun -n {}", grid.size(),
         grid.text(), world.size(), grid.size());
@@ -145,6 +164,35 @@ Doorbell& Communicators::doorbell() const { return seats_->own_doorbell(); }
 
 void Communicators::attach(const SharedArena* arena) {
   for (auto& communicator : all_) communicator->attach(arena);
+}
+
+void Communicators::open_devices(Stream& stream, bool world_too) {
+  for (int k = 0; k < kGroupKinds; ++k) {
+    const auto kind = static_cast<GroupKind>(k);
+    if (kind == GroupKind::world && !world_too) continue;
+    const auto guard = world_.watch({"joining the GPUs of a group"});
+    const Group group = grid_.group(kind, world_.rank());
+    const Members members(world_, grid_, kind);
+    auto& made = devices_[static_cast<std::size_t>(k)];
+    if (members.empty())
+      made = std::make_unique<SelfCommunicator>(group, options_);
+    else
+      made =
+          std::make_unique<DeviceCommunicator>(members.comm(), group, group.index_of(world_.rank()),
+                                               options_, world_.crowded(), doorbell(), stream);
+  }
+}
+
+Communicator& Communicators::on_device(GroupKind kind) const {
+  const auto& found = devices_[static_cast<std::size_t>(kind)];
+  check(found != nullptr, Exit::kUnexpected, "no communicator between devices for {} groups",
+        name_of(kind));
+  return *found;
+}
+
+void Communicators::abandon_devices() const noexcept {
+  for (const auto& communicator : devices_)
+    if (communicator) communicator->abandon();
 }
 
 std::unique_ptr<Communicator> make_self_communicator(int rank, const CommOptions& options) {

@@ -2,6 +2,7 @@
 // One operation in flight: what was asked, and how far each path has come. Private to this folder.
 
 #include "kernels/base/checked.hpp"
+#include "kernels/base/device.hpp"
 #include "kernels/base/dtype.hpp"
 #include "lib/comm/traffic.hpp"
 
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace trireme::comm {
@@ -82,6 +84,9 @@ struct OperationState {
   int area = -1;
   std::vector<MPI_Request> requests;  ///< room for all was made with the communicator
   std::vector<int> peers;             ///< group index of each request; sends as -1 - index
+
+  // Between devices.
+  std::optional<Event> mark;  ///< behind its work; made with the communicator
 
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
   std::int64_t bytes() const { return count * element_bytes(); }

@@ -7,7 +7,8 @@
 // What it adds to a GPU: the order of blocks and of threads between two barriers changes from
 // launch to launch (a missing barrier changes results), new memory holds NaN, a barrier that only
 // some threads reach is an error, and so is a shuffle without all lanes of a warp. A stream does
-// nothing until the host, or another stream, waits for it (a missing wait changes results).
+// nothing until the host, or another stream, waits for it (a missing wait changes results). NCCL
+// between the GPUs of several processes (nccl.cpp) blocks its stream until all members have come.
 
 #include <cstdint>
 
@@ -19,6 +20,13 @@ void answer_with(int status);
 void set_driver(int version);
 /// Compute capability times ten: 90, Hopper, at first.
 void set_capability(int tens);
+/// How many GPUs this process sees; at first what TRIREME_EMULATED_DEVICES in the environment says,
+/// or 1.
+void set_devices(int count);
+/// From now on NCCL's communicators have met this ncclResult_t; 0 ends it.
+void break_links(int status);
+/// The version that NCCL says it has (22809); 0 = no library is found. Before it is first used.
+void set_links_version(int version);
 /// Bytes of device memory that exist: more is cudaErrorMemoryAllocation.
 inline constexpr std::int64_t kMemory = std::int64_t{2} << 30;
 /// Bytes of device memory in use, and how many pieces were ever taken.

@@ -1,10 +1,11 @@
-// Devices, memory and copies of the emulated GPU: one device.
+// Devices, memory and copies of the emulated GPUs: a process uses one of them.
 
 #include "validation/emulation/emulation.hpp"
 #include "validation/emulation/streams.hpp"
 
 #include <cuda_runtime.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <map>
@@ -16,6 +17,11 @@ namespace {
 
 struct Device {
   cudaError_t answer = cudaSuccess;
+  int count = [] {
+    const char* text = std::getenv("TRIREME_EMULATED_DEVICES");
+    return text ? std::atoi(text) : 1;
+  }();
+  int selected = 0;
   int driver = 13000;
   int capability = 90;
   std::mutex mutex;
@@ -49,6 +55,7 @@ cudaError_t answer() {
 void answer_with(int status) { device().answer = static_cast<cudaError_t>(status); }
 void set_driver(int version) { device().driver = version; }
 void set_capability(int tens) { device().capability = tens; }
+void set_devices(int count) { device().count = count; }
 std::int64_t memory_in_use() { return device().in_use; }
 std::int64_t allocations() { return device().allocations; }
 
@@ -78,10 +85,22 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = device().count;
   return answer();
 }
-cudaError_t cudaSetDevice(int index) { return index == 0 ? answer() : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int index) {
+  if (index < 0 || index >= device().count) return cudaErrorInvalidDevice;
+  device().selected = index;
+  return answer();
+}
+cudaError_t cudaGetDevice(int* index) {
+  *index = device().selected;
+  return answer();
+}
+cudaError_t cudaDeviceGetPCIBusId(char* place, int bytes, int index) {
+  std::snprintf(place, static_cast<std::size_t>(bytes), "emulated:%d", index);
+  return answer();
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   const int capability = device().capability;
   *properties = {"emulated", capability / 10, capability % 10,

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 
 using Clock = std::chrono::steady_clock;
 
@@ -29,6 +30,8 @@ struct CUevent_st {
 namespace emulation {
 namespace {
 
+constexpr std::chrono::microseconds kBetweenTrials{20};
+
 std::atomic<int> g_patience{[] {
   const char* text = std::getenv("TRIREME_EMULATED_PATIENCE");
   return text ? std::atoi(text) : 0;
@@ -44,17 +47,28 @@ std::set<cudaStream_t>& streams() {
   return all;
 }
 
-void do_next(CUstream_st& stream) {
-  const std::unique_ptr<Work, void (*)(Work*)> work(stream.first, stream.first->drop);
+/// False where the stream's first work must wait for another process.
+bool do_next(CUstream_st& stream) {
+  Work* work = stream.first;
+  if (!work->run(work)) return false;
   stream.first = work->next;
   if (!stream.first) stream.last = nullptr;
   ++stream.done;
-  work->run(work.get());
+  work->drop(work);
+  return true;
 }
 
-void do_until(CUstream_st& stream, std::uint64_t position) {
+/// As far as it goes; whether it went so far.
+bool do_until(CUstream_st& stream, std::uint64_t position) {
   const std::lock_guard lock(device_mutex());
-  while (stream.done < position) do_next(stream);
+  while (stream.done < position)
+    if (!do_next(stream)) return false;
+  return true;
+}
+
+/// Other threads look at streams in between.
+void wait_until(CUstream_st& stream, std::uint64_t position) {
+  while (!do_until(stream, position)) std::this_thread::sleep_for(kBetweenTrials);
 }
 
 bool is_done(const CUevent_st& event) {
@@ -62,8 +76,7 @@ bool is_done(const CUevent_st& event) {
 }
 
 void finish(const CUevent_st& event) {
-  const std::lock_guard lock(device_mutex());
-  if (event.stream) do_until(*event.stream, event.position);
+  if (event.stream) wait_until(*event.stream, event.position);
 }
 
 }  // namespace
@@ -71,21 +84,28 @@ void finish(const CUevent_st& event) {
 void set_patience(int questions) { g_patience = questions; }
 
 void give(cudaStream_t stream, Work* work, bool at_once) {
-  const std::lock_guard lock(device_mutex());
-  if (!stream) {
-    const std::unique_ptr<Work, void (*)(Work*)> owner(work, work->drop);
-    work->run(work);
-    return;
+  std::uint64_t position = 0;
+  {
+    const std::lock_guard lock(device_mutex());
+    if (!stream) {
+      const std::unique_ptr<Work, void (*)(Work*)> owner(work, work->drop);
+      while (!work->run(work)) std::this_thread::sleep_for(kBetweenTrials);
+      return;
+    }
+    (stream->last ? stream->last->next : stream->first) = work;
+    stream->last = work;
+    position = ++stream->given;
   }
-  (stream->last ? stream->last->next : stream->first) = work;
-  stream->last = work;
-  ++stream->given;
-  if (at_once) do_until(*stream, stream->given);
+  if (at_once) wait_until(*stream, position);
 }
 
 void finish_all() {
-  const std::lock_guard lock(device_mutex());
-  for (const cudaStream_t stream : streams()) do_until(*stream, stream->given);
+  std::set<cudaStream_t> all;
+  {
+    const std::lock_guard lock(device_mutex());
+    all = streams();
+  }
+  for (const cudaStream_t stream : all) wait_until(*stream, stream->given);
 }
 
 }  // namespace emulation
@@ -99,22 +119,21 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return answer();
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  wait_until(*stream, stream->given);
   const std::lock_guard lock(device_mutex());
-  do_until(*stream, stream->given);
   streams().erase(stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  const std::lock_guard lock(device_mutex());
-  do_until(*stream, stream->given);
+  wait_until(*stream, stream->given);
   return answer();
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard lock(device_mutex());
   if (event->stream)
-    give(stream, make_work([other = event->stream, position = event->position] {
-           do_until(*other, position);
+    give(stream, make_trial([other = event->stream, position = event->position] {
+           return do_until(*other, position);
          }));
   return answer();
 }
@@ -144,7 +163,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const std::lock_guard lock(device_mutex());
   if (answer() != cudaSuccess) return answer();
-  if (!is_done(*event) && event->asked++ >= g_patience) finish(*event);
+  if (!is_done(*event) && event->asked++ >= g_patience) do_until(*event->stream, event->position);
   return is_done(*event) ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {

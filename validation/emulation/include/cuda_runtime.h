@@ -78,6 +78,8 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int index);
+cudaError_t cudaGetDevice(int* index);
+cudaError_t cudaDeviceGetPCIBusId(char* place, int bytes, int index);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int index);
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
@@ -116,24 +118,32 @@ namespace emulation {
 /// A call that is made later. In memory of its own, which no allocation counter sees.
 struct Work {
   Work* next = nullptr;
-  void (*run)(Work*) = nullptr;
+  bool (*run)(Work*) = nullptr;  ///< false: not done yet, to be tried again
   void (*drop)(Work*) = nullptr;
 };
 
+/// `call` says whether it is done.
 template <class F>
-Work* make_work(F call) {
+Work* make_trial(F call) {
   struct Held : Work {
     F call;
     explicit Held(F f) : call(std::move(f)) {}
   };
   static_assert(alignof(Held) <= alignof(std::max_align_t));
   auto* held = new (std::malloc(sizeof(Held))) Held(std::move(call));
-  held->run = [](Work* work) { static_cast<Held*>(work)->call(); };
+  held->run = [](Work* work) { return static_cast<Held*>(work)->call(); };
   held->drop = [](Work* work) {
     static_cast<Held*>(work)->~Held();
     std::free(work);
   };
   return held;
+}
+template <class F>
+Work* make_work(F call) {
+  return make_trial([call = std::move(call)] {
+    call();
+    return true;
+  });
 }
 
 /// Behind what `stream` holds; without a stream, or where host memory that is not pinned takes part

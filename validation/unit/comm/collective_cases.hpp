@@ -4,6 +4,7 @@
 
 #include "kernels/base/checked.hpp"
 #include "lib/comm/communicator.hpp"
+#include "validation/harness/device_fixture.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,14 +17,20 @@ namespace trireme::comm::test {
 
 /// Where operations are forced to go.
 /// nodes: two ranks (or one, of two) to a pretended node, so that some groups span nodes.
-enum class Way { arena, no_arena, messages, nodes };
-inline constexpr Way kWays[] = {Way::arena, Way::no_arena, Way::messages, Way::nodes};
+/// devices: between the memories of emulated GPUs, which the host can read; one a rank.
+enum class Way { arena, no_arena, messages, nodes, devices };
+/// Of the tests' memory space (device_fixture.hpp).
+inline std::vector<Way> ways() {
+  if (validation::test_space() == MemorySpace::device) return {Way::devices};
+  return {Way::arena, Way::no_arena, Way::messages, Way::nodes};
+}
 inline std::string name_of(Way way) {
   switch (way) {
     case Way::arena: return "arena";
     case Way::no_arena: return "no_arena";
     case Way::messages: return "messages";
     case Way::nodes: return "nodes";
+    case Way::devices: return "devices";
   }
   return "?";
 }
@@ -41,20 +48,29 @@ class Setting {
     if (way == Way::arena || way == Way::nodes) {
       arena_ = std::make_unique<SharedArena>(world_, kArenaBytes);
       communicators_.attach(arena_.get());
+    } else if (way == Way::devices) {
+      gpu_ = std::make_unique<Gpu>(world_, communicators_);
     } else {
       plain_.resize(kArenaBytes);
     }
   }
   ~Setting() { communicators_.attach(nullptr); }
 
-  Communicator& operator[](GroupKind kind) const { return communicators_[kind]; }
-  Communicator& all() const { return communicators_[GroupKind::world]; }
+  Communicator& operator[](GroupKind kind) const {
+    return gpu_ ? communicators_.on_device(kind) : communicators_[kind];
+  }
+  Communicator& all() const { return (*this)[GroupKind::world]; }
+  const Communicators& communicators() const { return communicators_; }
+  /// In which operations between devices run.
+  Stream& stream() const { return *gpu_->stream; }
   const World& world() const { return world_; }
 
   /// Memory for `count` elements. Starts at another offset on each rank; never given back.
   template <class T>
   T* take(std::int64_t count) {
-    std::byte* base = arena_ ? arena_->base() : plain_.data();
+    std::byte* base = arena_ ? arena_->base()
+                      : gpu_ ? static_cast<std::byte*>(gpu_->memory.data())
+                             : plain_.data();
     if (used_ == 0) used_ = 64 * world_.rank();
     T* taken = reinterpret_cast<T*>(base + used_);
     used_ += round_up(count * static_cast<std::int64_t>(sizeof(T)), 64) + 64;
@@ -64,6 +80,23 @@ class Setting {
   void forget_all() { used_ = 0; }
 
  private:
+  /// This rank's, with so little staging memory that large sums take several rounds.
+  struct Gpu {
+    Gpu(const World& world, Communicators& communicators) {
+      select_device(world.rank() % device_count());
+      stream = std::make_unique<Stream>();
+      memory = DeviceMemory(kArenaBytes);
+      staging = DeviceMemory(65536);
+      communicators.open_devices(*stream, true);
+      for (int kind = 0; kind < kGroupKinds; ++kind)
+        communicators.on_device(static_cast<GroupKind>(kind))
+            .lend({static_cast<std::byte*>(staging.data()),
+                   static_cast<std::size_t>(staging.bytes())});
+    }
+    std::unique_ptr<Stream> stream;
+    DeviceMemory memory, staging;
+  };
+
   static int ranks_per_node() { return World().size() > 2 ? 2 : 1; }
   static CommOptions with_way(CommOptions options, Way way, int peers_at_a_time) {
     if (way == Way::messages) options.shared_memory = false;
@@ -75,6 +108,7 @@ class Setting {
 
   World world_;
   ProcessGrid grid_;
+  std::unique_ptr<Gpu> gpu_;
   Communicators communicators_;
   std::unique_ptr<SharedArena> arena_;
   std::vector<std::byte> plain_;

@@ -18,13 +18,15 @@ extern "C" int MPI_Isend(const void* data, int count, MPI_Datatype type, int to,
 namespace trireme::comm::test {
 namespace {
 
+const auto* const kRuntime = validation::with_runtime_and_device(1);
+
 // Smaller than a group, one below and above the small-message limit (4 KiB of f32 = 1024), parts
 // that span chunks, more than one round of staging.
 constexpr std::int64_t kCounts[] = {0, 1, 3, 5, 7, 1023, 1024, 1025, 4099, 20021};
 constexpr std::int64_t kSeveralRounds = 300007;
 
 class OnEveryWay : public testing::TestWithParam<Way> {};
-INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(ways()),
                          [](const auto& way) { return name_of(way.param); });
 
 template <class T>

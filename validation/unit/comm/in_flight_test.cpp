@@ -9,7 +9,7 @@ namespace {
 using validation::AllocationWatch;
 
 class InFlight : public testing::TestWithParam<Way> {};
-INSTANTIATE_TEST_SUITE_P(Comm, InFlight, testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Comm, InFlight, testing::ValuesIn(ways()),
                          [](const auto& way) { return name_of(way.param); });
 
 constexpr std::int64_t kCount = 3000;

@@ -18,7 +18,7 @@ CommOptions sound_sleep() {
 }
 
 class OnEveryWay : public testing::TestWithParam<Way> {};
-INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(ways()),
                          [](const auto& way) { return name_of(way.param); });
 
 std::int64_t wrong_elements(const float* data, std::int64_t count, int from, int salt) {

@@ -9,8 +9,10 @@
 namespace trireme::comm::test {
 namespace {
 
+const auto* const kRuntime = validation::with_runtime_and_device(1);
+
 class OnEveryWay : public testing::TestWithParam<Way> {};
-INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(ways()),
                          [](const auto& way) { return name_of(way.param); });
 
 // Empty, small, either side of the small-message limit of 2, 4 and 8 members, parts larger than a

@@ -179,7 +179,7 @@ class Storm {
 };
 
 class OnEveryWay : public testing::TestWithParam<Way> {};
-INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(ways()),
                          [](const auto& way) { return name_of(way.param); });
 
 TEST_P(OnEveryWay, RandomOperationsEndWithTheRightBits) {

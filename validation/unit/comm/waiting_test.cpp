@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 class OnEveryWay : public testing::TestWithParam<Way> {};
-INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Comm, OnEveryWay, testing::ValuesIn(ways()),
                          [](const auto& way) { return name_of(way.param); });
 
 // ---- point to point -----------------------------------------------------------------------------
