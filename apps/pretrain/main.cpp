@@ -115,9 +115,14 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   const deck::Source source = read_deck(world, arguments.deck);
   std::optional<std::int64_t> ranks = arguments.ranks;
   if (!ranks && (!arguments.check || world.size() > 1)) ranks = world.size();
-  const deck::Deck deck = deck::load(source, arguments.overrides, ranks);
+  deck::Deck deck = deck::load(source, arguments.overrides, ranks);
 
-  // 2. grid, model, programs; all checked
+  // 2. device; from here on nothing may hang
+  world.set_watch_limit(deck.run.watchdog_seconds);
+  const auto guard = world.watch({"the run"});
+  if (!arguments.check) deck = engine::open_device(world, deck);
+
+  // 3. grid, model, programs; all checked
   const engine::Setup setup(deck);
   if (world.rank() == 0) {
     if (deck.run.dump_state) fmt::print("{}\n", deck.resolved_json);
@@ -132,10 +137,7 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   }
   if (arguments.check) return 0;
 
-  // 3. device, compute runtime and run folder; from here on nothing may hang
-  world.set_watch_limit(deck.run.watchdog_seconds);
-  const auto guard = world.watch({"the run"});
-  engine::open_device(world, deck);
+  // 4. compute runtime and run folder
   const Runtime runtime(static_cast<int>(deck.run.threads));
   engine::TrainOptions options;
   options.run_folder = comm::broadcast_text(
@@ -147,11 +149,11 @@ int run(const comm::World& world, const Arguments& arguments, const std::string&
   options.max_minutes = arguments.max_minutes;
   options.end_time = arguments.end_time;
 
-  // 4. train
+  // 5. train
   engine::Trainer trainer(world, runtime, setup, options);
   const engine::Outcome outcome = trainer.run();
 
-  // 5. report
+  // 6. report
   const report::RunReport report =
       report::collect(world, runtime, trainer, outcome, "trireme-pretrain", command);
   if (world.rank() == 0) {

@@ -3,8 +3,10 @@
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 missing_libraries() { ldd "$program" 2>/dev/null | awk '/not found/ {print $1}'; }
+# Programs look for NCCL only when ranks have a GPU each, and say so where it is missing.
+knows_nccl() { /sbin/ldconfig -p 2>/dev/null | grep -q 'libnccl\.so\.2'; }
 
-if [ -n "$(missing_libraries)" ]; then
+if [ -n "$(missing_libraries)" ] || ! knows_nccl; then
   shopt -s nullglob
   for folder in "${CUDA_HOME:-/usr/local/cuda}"/lib64 /usr/local/cuda-*/lib64 \
     {"${VIRTUAL_ENV:-/usr}","$HOME/.local",/usr/local}/lib/python3*/{site,dist}-packages/nvidia/*/lib; do

@@ -23,6 +23,9 @@ namespace trireme {
 /// "NCCL 2.28.9": what moves bytes between devices here.
 std::string describe_links();
 
+/// Of memory that members' pieces are gathered in to be worked on.
+inline constexpr std::int64_t kLinkAlignment = 256;
+
 /// What the members of one link have in common: made by one of them, given to the others.
 using LinkKey = std::array<char, 128>;
 LinkKey make_link_key();

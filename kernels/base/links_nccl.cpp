@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <thread>
 
@@ -109,6 +110,10 @@ class NcclLinks final : public LinkBackend {
   void leave(void* handle) noexcept override {
     const std::unique_ptr<Link> link(&link_of(handle));
     if (link->abandoned) return;
+    if (std::uncaught_exceptions() > 0) {  // the other members may never come to leave
+      nccl().abort(link->communicator);
+      return;
+    }
     try {
       expect(nccl().finalize(link->communicator), "leaving a link", link->communicator);
       follow(*link, "leaving a link");

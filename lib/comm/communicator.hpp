@@ -157,12 +157,11 @@ class Communicator {
 
   // Between device buffers (Communicators::on_device); nothing to do for others.
   /// Device memory that reductions which start from now on may work in, aligned to
-  /// kStagingAlignment: the more, the fewer rounds. At least (size() - 1) x kStagingAlignment.
+  /// kLinkAlignment: the more, the fewer rounds. At least (size() - 1) x kLinkAlignment.
   virtual void lend(std::span<std::byte>) {}
   /// Ends what is in flight on the device, finished or not, so that nobody waits for it; nothing
   /// can be started any more.
   virtual void abandon() noexcept {}
-  static constexpr std::int64_t kStagingAlignment = 256;
 
   /// Counted since the last reset, by operation.
   const Traffic& traffic() const { return traffic_; }
@@ -220,8 +219,9 @@ class Communicator {
 /// a communicator each: two channels, whose operations need no common order.
 class Communicators {
  public:
-  /// `world` outlives this.
-  Communicators(const World& world, const ProcessGrid& grid, const CommOptions& options = {});
+  /// `world` outlives this. With `devices`, open_devices() in that stream.
+  Communicators(const World& world, const ProcessGrid& grid, const CommOptions& options = {},
+                Stream* devices = nullptr);
   ~Communicators();
 
   Communicator& operator[](GroupKind kind) const { return *all_[static_cast<std::size_t>(kind)]; }
@@ -245,6 +245,10 @@ class Communicators {
   Communicator& on_device(GroupKind kind) const;
   /// abandon() of all of them.
   void abandon_devices() const noexcept;
+
+  /// Of a kind of group, through hosts and between devices.
+  OperationTraffic traffic(GroupKind kind, Operation operation) const;
+  void reset_traffic();
 
  private:
   using All = std::array<std::unique_ptr<Communicator>, kGroupKinds>;

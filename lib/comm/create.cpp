@@ -148,7 +148,7 @@ std::unique_ptr<Communicator> make_group_communicator(const World& world, const 
 }  // namespace
 
 Communicators::Communicators(const World& world, const ProcessGrid& grid,
-                             const CommOptions& options)
+                             const CommOptions& options, Stream* devices)
     : world_(world), grid_(grid), options_(options), seats_(std::make_unique<NodeSeats>(world)) {
   check(grid.size() == world.size(), Exit::kUsage,
         "expected {} ranks for the grid {}, found {}: start with mpirun -n {}", grid.size(),
@@ -156,6 +156,7 @@ Communicators::Communicators(const World& world, const ProcessGrid& grid,
   for (int kind = 0; kind < kGroupKinds; ++kind)
     all_[static_cast<std::size_t>(kind)] =
         make_group_communicator(world, grid, static_cast<GroupKind>(kind), options, *seats_);
+  if (devices) open_devices(*devices);
 }
 
 Communicators::~Communicators() = default;
@@ -193,6 +194,25 @@ Communicator& Communicators::on_device(GroupKind kind) const {
 void Communicators::abandon_devices() const noexcept {
   for (const auto& communicator : devices_)
     if (communicator) communicator->abandon();
+}
+
+OperationTraffic Communicators::traffic(GroupKind kind, Operation operation) const {
+  OperationTraffic sum;
+  for (const All* all : {&all_, &devices_})
+    if (const auto& communicator = (*all)[static_cast<std::size_t>(kind)]) {
+      const OperationTraffic& one = communicator->traffic()[operation];
+      sum.calls += one.calls;
+      sum.payload_bytes += one.payload_bytes;
+      sum.moved_bytes += one.moved_bytes;
+      sum.seconds += one.seconds;
+    }
+  return sum;
+}
+
+void Communicators::reset_traffic() {
+  for (All* all : {&all_, &devices_})
+    for (const auto& communicator : *all)
+      if (communicator) communicator->reset_traffic();
 }
 
 std::unique_ptr<Communicator> make_self_communicator(int rank, const CommOptions& options) {

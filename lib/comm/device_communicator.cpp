@@ -89,12 +89,11 @@ void DeviceCommunicator::copy_here(std::byte* to, const std::byte* from, std::in
 
 /// Bytes of a part that staging holds of every other member at once.
 std::int64_t DeviceCommunicator::piece_of(const OperationState& op, std::int64_t longest) const {
-  const std::int64_t whole = round_up(longest, kStagingAlignment);
-  const std::int64_t room =
-      std::ssize(staging_) / (size() - 1) / kStagingAlignment * kStagingAlignment;
+  const std::int64_t whole = round_up(longest, kLinkAlignment);
+  const std::int64_t room = std::ssize(staging_) / (size() - 1) / kLinkAlignment * kLinkAlignment;
   if (room == 0)
     fail(Exit::kUnexpected, "{} with {} bytes of staging memory: expected {} at least",
-         describe(op), staging_.size(), (size() - 1) * kStagingAlignment);
+         describe(op), staging_.size(), (size() - 1) * kLinkAlignment);
   return std::min(whole, room);
 }
 
@@ -149,8 +148,7 @@ void DeviceCommunicator::gather_parts(OperationState& op, const std::byte* part)
 }
 
 void DeviceCommunicator::transfer(OperationState& op) {
-  check(op.peer != index(), Exit::kUnexpected, "{} to itself in {}", name_of(op.operation),
-        group().text());
+  if (op.peer == index()) fail(Exit::kUnexpected, "{} with itself", describe(op));
   const bool sends = op.operation == Operation::send;
   moves_.clear();
   moves_.push_back(

@@ -85,6 +85,8 @@ ParallelConfig build_parallel(const Draft& d) {
   p.virtual_stages = d.integer("parallel.virtual_stages");
   p.schedule = pick(d.text("parallel.schedule"),
                     {Schedule::gpipe, Schedule::one_f_one_b, Schedule::interleaved});
+  p.transport =
+      pick(d.text("parallel.transport"), {Transport::automatic, Transport::nccl, Transport::host});
   p.sequence = d.boolean("parallel.sequence") && p.tensor > 1;
   if (const List* layers = d.at("parallel.layers_per_stage").list())
     for (const Value& n : *layers) p.layers_per_stage.push_back(*n.integer());

@@ -36,6 +36,10 @@ struct DataConfig {
   std::int64_t read_ahead = 2;             ///< batches read before they are needed
 };
 
+/// How GPUs of different ranks exchange data: over links of their own, or through the hosts.
+/// `automatic` is settled where the ranks start.
+enum class Transport { automatic, nccl, host };
+
 enum class Schedule { gpipe, one_f_one_b, interleaved };
 
 /// Where a kind of model state lives between its uses ("none", "cpu", "nvme" in a deck).
@@ -108,6 +112,7 @@ struct ParallelConfig {
   std::int64_t pipeline = 1;
   std::int64_t virtual_stages = 1;  ///< model chunks a rank holds; > 1 only with interleaved
   Schedule schedule = Schedule::one_f_one_b;
+  Transport transport = Transport::automatic;  ///< with run.device "cuda"
   bool sequence = false;  ///< norms and residuals split over the tensor axis along the sequence
   /// Transformer layers of stage 0, 1, ... (pipeline * virtual_stages entries, in model order);
   /// empty = balanced by flops.
@@ -318,6 +323,7 @@ struct Change {
 };
 std::vector<Change> changes(std::string_view resolved_before, std::string_view resolved_after);
 
+std::string_view name_of(Transport transport);
 std::string_view name_of(Family family);
 std::string_view name_of(NormType type);
 std::string_view name_of(Activation activation);

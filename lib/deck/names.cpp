@@ -22,6 +22,15 @@ std::string_view name_of(Positions positions) {
   return positions == Positions::learned ? "learned" : "rotary";
 }
 
+std::string_view name_of(Transport transport) {
+  switch (transport) {
+    case Transport::automatic: return "auto";
+    case Transport::nccl: return "nccl";
+    case Transport::host: return "host";
+  }
+  return "?";
+}
+
 std::string_view name_of(Schedule schedule) {
   switch (schedule) {
     case Schedule::gpipe: return "gpipe";

@@ -20,6 +20,11 @@ std::vector<Row> axis_rows() {
       ours("parallel.sequence", boolean(), "false", "",
            "split norms and residuals along the sequence over the tensor axis (Korthikanti et "
            "al. 2022)"),
+      ours("parallel.transport", choice({"auto", "nccl", "host"}), "\"auto\"", "",
+           "how GPUs of different ranks exchange data, with run.device cuda: nccl = from GPU to "
+           "GPU, "
+           "needs one a rank; host = through page-locked host memory; auto = nccl where every rank "
+           "has a GPU of its own and NCCL is found. Sums have the same bits either way"),
       ours("parallel.layers_per_stage", list_of(integer().from(0).up_to(1e4)).derived(), "\"auto\"",
            "",
            "transformer blocks of each stage (pipeline x virtual_stages entries, model order); "

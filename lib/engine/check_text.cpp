@@ -181,6 +181,16 @@ std::string time_text(const Setup& setup, const program::Simulation& walk,
       copies);
 }
 
+/// How GPUs of different ranks exchange data; nothing where they do not.
+std::string transport_text(const Setup& setup) {
+  if (!setup.options.device_apart || setup.grid.size() == 1) return "";
+  if (!setup.options.device_links)
+    return "transport GPUs exchange data through page-locked host memory\n";
+  const bool open = setup.deck.parallel.transport == deck::Transport::automatic;
+  return fmt::format("transport NCCL, from GPU to GPU, in one stream{}\n",
+                     open ? " (\"auto\": through host memory where ranks share GPUs)" : "");
+}
+
 std::string head_text(const Setup& setup) {
   const deck::Deck& deck = setup.deck;
   std::string out =
@@ -200,7 +210,8 @@ std::string head_text(const Setup& setup) {
              trained, setup.flops_per_token(), deck.batch.global, deck.model.context,
              deck.batch.micro, deck.parallel.data, deck.batch.accumulation, deck.run.max_steps,
              static_cast<double>(deck.run.max_steps) *
-                 static_cast<double>(setup.tokens_per_step()));
+                 static_cast<double>(setup.tokens_per_step())) +
+         transport_text(setup);
 }
 
 }  // namespace

@@ -52,12 +52,14 @@ constexpr std::size_t kHelper = 1;
 
 CommLane::CommLane(const models::Model& model, const program::Compiled& compiled,
                    state::Store& store, const comm::Communicators& communicators,
-                   const Place& place, Completion& completion, const std::atomic<bool>& applied,
-                   std::vector<Interval>& intervals, LiveMemory& live_memory, double delay_seconds,
-                   Agreement agreement)
+                   const Place& place, Completion& completion, StreamMarks& marks,
+                   const std::atomic<bool>& applied, std::vector<Interval>& intervals,
+                   LiveMemory& live_memory, double delay_seconds, Agreement agreement)
     : list_(compiled.stages[static_cast<std::size_t>(place.at.pipeline)].instructions),
       place_(place),
+      communicators_(communicators),
       completion_(completion),
+      marks_(marks),
       applied_(applied),
       intervals_(intervals),
       live_memory_(live_memory),
@@ -85,6 +87,14 @@ CommLane::Operation CommLane::resolve(const models::Model& model, const program:
   made.kind = instruction.kind;
   made.world = instruction.group == Group::world;
   made.communicator = &communicators[kind_of(instruction.group)];
+  if (compiled.over_links(instruction)) {
+    made.communicator = &communicators.on_device(kind_of(instruction.group));
+    if (instruction.writes.size() > 1) {
+      const program::Buffer& staging =
+          compiled.buffers[static_cast<std::size_t>(instruction.writes.back())];
+      made.staging = {store.at(staging), static_cast<std::size_t>(staging.bytes)};
+    }
+  }
   made.from = memory(instruction.reads);
   made.to = memory(instruction.writes);
   made.peer = instruction.peer;
@@ -166,11 +176,30 @@ comm::Request CommLane::start(const Operation& op) const {
   fail(Exit::kUnexpected, "a {} instruction on the communication lane", program::name_of(op.kind));
 }
 
+bool CommLane::may_start(const Operation& op) const {
+  const auto index = static_cast<std::size_t>(op.index);
+  return completion_.all_done(list_[index].waits, marks_.needs(index)) &&
+         op.communicator->has_room();
+}
+
+/// Starts it, and where it goes over links gives it to their stream.
+void CommLane::issue(const Operation& op) {
+  const auto index = static_cast<std::size_t>(op.index);
+  const bool in_stream = marks_.in_stream(index);
+  if (in_stream) {
+    marks_.order(index, completion_);
+    op.communicator->lend(op.staging);
+  }
+  in_flight_.push_back({&op, start(op)});
+  if (!in_stream) return;
+  marks_.record(index);
+  completion_.mark(index, Level::issued);
+}
+
 bool CommLane::start_ready(const Stopwatch& watch) {
   bool moved = false;
-  while (next_ < operations_.size()) {
+  while (next_ < operations_.size() && may_start(operations_[next_])) {
     const Operation& op = operations_[next_];
-    if (!completion_.all_done(list_[static_cast<std::size_t>(op.index)].waits)) break;
     if (delay_seconds_ > 0)
       std::this_thread::sleep_for(std::chrono::duration<double>(delay_seconds_));
     const Instruction& instruction = list_[static_cast<std::size_t>(op.index)];
@@ -186,7 +215,7 @@ bool CommLane::start_ready(const Stopwatch& watch) {
     if (op.world) agreement_.before();
     live_memory_.start(static_cast<std::size_t>(op.index));
     intervals_[static_cast<std::size_t>(op.index)].start = watch.now();
-    in_flight_.push_back({&op, start(op)});
+    issue(op);
     ++next_;
     moved = true;
   }
@@ -195,9 +224,14 @@ bool CommLane::start_ready(const Stopwatch& watch) {
 
 bool CommLane::progress(const Stopwatch& watch) {
   bool moved = false;
+  bool stream_busy = false;  // then what lies behind in it is not done either
   for (InFlight& flying : in_flight_) {
-    if (!flying.operation->communicator->progress(flying.request)) continue;
     const auto index = static_cast<std::size_t>(flying.operation->index);
+    if (stream_busy && marks_.in_stream(index)) continue;
+    if (!flying.operation->communicator->progress(flying.request)) {
+      stream_busy |= marks_.in_stream(index);
+      continue;
+    }
     if (flying.operation->world) agreement_.behind();
     intervals_[index].end = watch.now();
     live_memory_.finish(index);
@@ -212,7 +246,8 @@ bool CommLane::progress(const Stopwatch& watch) {
 /// Of the operation to be started next; empty when there is none.
 CommLane::Waits CommLane::next_waits() const {
   if (next_ == operations_.size()) return {};
-  return {list_[static_cast<std::size_t>(operations_[next_].index)].waits};
+  const auto index = static_cast<std::size_t>(operations_[next_].index);
+  return {list_[index].waits, marks_.needs(index)};
 }
 
 bool CommLane::move(const Stopwatch& watch) {
@@ -253,6 +288,11 @@ void CommLane::stand_by() {
   const std::uint32_t seen = doorbell_.approach();
   if (helped_ && !completion_.abandoned()) doorbell_.sleep(seen, comm::Doorbell::kStandby, look_);
   doorbell_.leave();
+}
+
+void CommLane::abandon() noexcept {
+  const std::lock_guard lock(moving_);
+  communicators_.abandon_devices();
 }
 
 void CommLane::begin() {
@@ -299,10 +339,11 @@ bool CommLane::help_until(std::span<const std::int32_t> instructions, const Stop
 /// To the lane's own thread, which may sleep on where nothing is to be moved until an instruction
 /// of this rank is complete.
 void CommLane::hand_back() {
-  const std::int32_t awaited = first_of(next_waits());
+  const Waits waits = next_waits();
+  const std::int32_t awaited = first_of(waits);
   completion_.want(kLane, awaited);
   helped_ = false;
-  if (!in_flight_.empty() || awaited < 0 || completion_.is_done(awaited))
+  if (!in_flight_.empty() || awaited < 0 || completion_.is_done(awaited, waits.level))
     doorbell_.ring(comm::Doorbell::kAll);
 }
 

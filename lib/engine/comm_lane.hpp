@@ -5,9 +5,13 @@
 // Two threads can move it, one at a time: a thread of its own, so that communication goes on while
 // others compute, and the compute lane's while that waits, so that nothing is handed from thread to
 // thread when the rank has nothing else to do. Both sleep at the rank's doorbell.
+//
+// What goes over links between GPUs is work in a stream, issued in list order behind the work of
+// other streams that it waits for; the lane looks at times whether it is done.
 
 #include "lib/engine/completion.hpp"
 #include "lib/engine/executor.hpp"
+#include "lib/engine/stream_marks.hpp"
 
 #include <chrono>
 #include <mutex>
@@ -32,7 +36,7 @@ class CommLane {
  public:
   CommLane(const models::Model& model, const program::Compiled& compiled, state::Store& store,
            const comm::Communicators& communicators, const Place& place, Completion& completion,
-           const std::atomic<bool>& applied, std::vector<Interval>& intervals,
+           StreamMarks& marks, const std::atomic<bool>& applied, std::vector<Interval>& intervals,
            LiveMemory& live_memory, double delay_seconds, Agreement agreement);
 
   /// A new run, on no thread yet.
@@ -46,6 +50,9 @@ class CommLane {
                   Level level = Level::done);
   /// On the compute lane, which has marked quietly what the lane wants and will not help now.
   void wake() { doorbell_.ring(comm::Doorbell::kAll); }
+  /// A lane failed: what is on its way over links ends, so that neither this rank's streams nor its
+  /// peers wait for it.
+  void abandon() noexcept;
 
  private:
   /// Instructions that are awaited, and how complete they must be.
@@ -63,7 +70,8 @@ class CommLane {
     std::byte* to = nullptr;
     std::int64_t count = 0;
     DType dtype = DType::f32;
-    comm::Parts parts;  // of a gather or reduction over the shard group
+    comm::Parts parts;             // of a gather or reduction over the shard group
+    std::span<std::byte> staging;  // of a reduction over links
     int peer = -1;
     int tag = 0;
   };
@@ -78,6 +86,8 @@ class CommLane {
   void resolve_unit(const program::Compiled& compiled, state::Store& store,
                     const program::Instruction& instruction, Operation& made) const;
   comm::Request start(const Operation& operation) const;
+  bool may_start(const Operation& operation) const;
+  void issue(const Operation& operation);
   bool finished() const { return next_ == operations_.size() && in_flight_.empty(); }
   Waits next_waits() const;
   bool move(const Stopwatch& watch);
@@ -93,7 +103,9 @@ class CommLane {
 
   const std::vector<program::Instruction>& list_;
   Place place_;
+  const comm::Communicators& communicators_;
   Completion& completion_;
+  StreamMarks& marks_;
   const std::atomic<bool>& applied_;
   std::vector<Interval>& intervals_;
   LiveMemory& live_memory_;

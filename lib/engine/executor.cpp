@@ -111,8 +111,9 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
       marks_(compiled, list_, store),
       intervals_(list_.size()),
       live_memory_(compiled, place.at.pipeline),
-      comm_lane_(model, compiled, store, communicators, place, completion_, applied_, intervals_,
-                 live_memory_, options.delay_seconds[static_cast<std::size_t>(Lane::comm)],
+      comm_lane_(model, compiled, store, communicators, place, completion_, marks_, applied_,
+                 intervals_, live_memory_,
+                 options.delay_seconds[static_cast<std::size_t>(Lane::comm)],
                  {[this] { before_agreement(); }, [this] { behind_agreement(); }}),
       storage_lane_(compiled, store, place, completion_, marks_, applied_, intervals_, live_memory_,
                     options, [this](std::size_t index) { this->load(index); }),
@@ -204,8 +205,8 @@ StepResult Executor::Impl::run(const StepInput& input) {
 void Executor::Impl::end_streams() {
   if (!store_.gpu()) return;
   try {
-    for (const Stream* stream :
-         {&store_.gpu()->compute, &store_.gpu()->copy_out, &store_.gpu()->copy_in})
+    for (const Stream* stream : {&store_.gpu()->compute, &store_.gpu()->copy_out,
+                                 &store_.gpu()->copy_in, &store_.gpu()->comm})
       stream->wait();
   } catch (...) {
     caught();
@@ -239,6 +240,7 @@ void Executor::Impl::caught() noexcept {
     if (!error_) error_ = std::current_exception();
   }
   completion_.abandon();
+  comm_lane_.abandon();
 }
 
 void Executor::Impl::sleep_for_fault(Lane lane) const {

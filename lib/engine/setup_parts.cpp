@@ -60,6 +60,8 @@ program::Options options_of(const deck::Deck& deck) {
   options.tensor_norms = optim::needs_tensor_norms(deck.optimizer);
   options.zero = deck.parallel.zero;
   options.device_apart = deck.run.device == "cuda";
+  options.device_links = options.device_apart && deck.parallel.ranks() > 1 &&
+                         deck.parallel.transport != deck::Transport::host;
   return options;
 }
 

@@ -13,7 +13,7 @@ bool runs_in_stream(const program::Compiled& compiled, const program::Instructio
     case Lane::compute: return !program::on_host(compiled.buffers, instruction);
     case Lane::copy_out:
     case Lane::copy_in: return true;
-    case Lane::comm:
+    case Lane::comm: return compiled.over_links(instruction);
     case Lane::storage: break;
   }
   return false;
@@ -40,6 +40,7 @@ Stream& StreamMarks::stream(std::size_t instruction) {
   switch (list_[instruction].lane) {
     case Lane::copy_out: return gpu_->copy_out;
     case Lane::copy_in: return gpu_->copy_in;
+    case Lane::comm: return gpu_->comm;
     default: return gpu_->compute;
   }
 }

@@ -65,7 +65,8 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
       place_{setup.grid, setup.grid.coordinates(world.rank())},
       peak_(peak_flops(world, setup.deck, runtime)),
       store_(open_store(world, setup, state::seat_of(setup.model, place_.at), options.run_folder)),
-      communicators_(world, setup.grid, comm_options(setup.deck)),
+      communicators_(world, setup.grid, comm_options(setup.deck),
+                     setup.options.device_links ? &store_.gpu()->comm : nullptr),
       batches_(setup.deck),
       control_(setup.deck),
       training_(
@@ -133,8 +134,7 @@ void Trainer::refresh_weights() {
   Executor refresh(setup_.model, setup_.refresh, store_, communicators_, place_, deck_.optimizer,
                    nullptr, nullptr);
   refresh.run({});
-  for (int kind = 0; kind < comm::kGroupKinds; ++kind)
-    communicators_[static_cast<comm::GroupKind>(kind)].reset_traffic();
+  communicators_.reset_traffic();
 }
 
 void Trainer::resume(const fs::path& from) {

@@ -152,6 +152,9 @@ class Checker {
     for (const auto& [event, list] : members) {
       const Member& first = list.front();
       const Instruction& a = first.stage->instructions[first.index];
+      for (const Member& other : list)
+        if (compiled_.over_links(other.stage->instructions[other.index]) != compiled_.over_links(a))
+          defect(*first.stage, first.index, "event {} goes over links on some stages only", event);
       if (a.kind == Kind::send || a.kind == Kind::receive) {
         if (list.size() != 2) {
           defect(*first.stage, first.index, "event {} has {} ends, expected a send and a receive",

@@ -19,7 +19,9 @@ namespace trireme::program {
 ///   members, channels
 ///     and groups see their operations in one order
 ///   - tensor and data collectives depend on no condition that their members might see differently
-///   - abstract execution with rendezvous completes
+///   - all of them go over links, or none
+///   - abstract execution with rendezvous completes; what goes over links blocks what goes there
+///     behind it (DESIGN section 7, rule 1: an NCCL stream is a lane that blocks)
 std::vector<std::string> defects(const Compiled& compiled);
 
 /// Throws Error(kUnexpected) with the first defects, if there are any.

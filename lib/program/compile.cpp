@@ -6,8 +6,10 @@ namespace trireme::program {
 
 namespace {
 
-Compiled finish(GridProgram grid, const Layout& layout, const ResidentTable& resident) {
+Compiled finish(GridProgram grid, const Layout& layout, const Options& options,
+                const ResidentTable& resident) {
   Compiled compiled;
+  compiled.device_links = options.device_apart && options.device_links;
   std::vector<std::array<std::int64_t, kTiers>> resident_bytes;
   for (std::int32_t s = 0; s < layout.stages; ++s)
     resident_bytes.push_back({resident.bytes(s, Tier::device), resident.bytes(s, Tier::host),
@@ -33,13 +35,13 @@ Compiled compile(const models::Model& model, const Layout& layout, const Options
   if (training) grid = gradients_pass(std::move(grid), model, layout, options, resident);
   grid = update_pass(std::move(grid), model, layout, options, resident);
   grid = device_pass(std::move(grid), model, options, resident);
-  return finish(std::move(grid), layout, resident);
+  return finish(std::move(grid), layout, options, resident);
 }
 
 Compiled compile_refresh(const models::Model& model, const Layout& layout, const Options& options,
                          const ResidentTable& resident) {
   GridProgram grid = refresh_program(model, layout, options, resident);
-  return finish(device_pass(std::move(grid), model, options, resident), layout, resident);
+  return finish(device_pass(std::move(grid), model, options, resident), layout, options, resident);
 }
 
 std::uint64_t fingerprint(const Compiled& compiled, std::int32_t stage) {

@@ -34,7 +34,13 @@ struct Options {
   deck::ZeroConfig zero;
   /// Device memory is not the host's (a GPU): the host reaches it by copies alone.
   bool device_apart = false;
+  /// GPUs reach each other's memory, each rank one of its own: communication between device buffers
+  /// needs no host. One stream runs it, in order and one at a time.
+  bool device_links = false;
 };
+
+/// Device memory in which reductions over links add up what comes from other members, at most.
+inline constexpr std::int64_t kLinkStaging = std::int64_t{32} << 20;
 
 /// Which blocks and units live where: everything the passes ask about the model besides the plans.
 struct Layout {
@@ -80,6 +86,10 @@ GridProgram update_pass(GridProgram grid, const models::Model& model, const Layo
 /// model state of which some lives on the host. Of transfers between tiers nothing is said.
 bool on_host(const std::vector<Buffer>& buffers, const Instruction& instruction);
 
+/// Whether communication is between device buffers alone and none of the world's; where there are
+/// links, these need no host.
+bool between_devices(const std::vector<Buffer>& buffers, const Instruction& instruction);
+
 /// Where the options say so, the host's work on device memory becomes work on host copies, and
 /// fetches and stores of the two copy lanes around it.
 GridProgram device_pass(GridProgram grid, const models::Model& model, const Options& options,
@@ -94,6 +104,12 @@ struct Compiled {
   std::vector<StageProgram> stages;
   std::vector<Buffer> buffers;
   MemoryPlan memory;
+  bool device_links = false;  ///< as Options has it
+
+  /// Whether this runs in the stream of the links.
+  bool over_links(const Instruction& instruction) const {
+    return device_links && between_devices(buffers, instruction);
+  }
 };
 
 /// A training step, or with options.shape.forward_only an evaluation step.

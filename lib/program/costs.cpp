@@ -7,19 +7,6 @@
 namespace trireme::program {
 namespace {
 
-std::int64_t members(Group group, const GroupSizes& sizes) {
-  switch (group) {
-    case Group::tensor: return sizes.tensor;
-    case Group::data: return sizes.data;
-    case Group::shard: return sizes.shard;
-    case Group::replica: return sizes.replica;
-    case Group::tied: return 2;
-    case Group::world: return sizes.world;
-    case Group::none: break;
-  }
-  return 1;
-}
-
 /// Elements of model state, of LAMB's norms and the world's agreement, or of an activation.
 DType type_of(const models::Model& model, const Compiled& compiled, const Instruction& i) {
   const DType compute = model.placement.compute;
@@ -67,6 +54,19 @@ double overlap(const std::vector<Interval>& a, const std::vector<Interval>& b) {
 }
 
 }  // namespace
+
+std::int64_t members(Group group, const GroupSizes& sizes) {
+  switch (group) {
+    case Group::tensor: return sizes.tensor;
+    case Group::data: return sizes.data;
+    case Group::shard: return sizes.shard;
+    case Group::replica: return sizes.replica;
+    case Group::tied: return 2;
+    case Group::world: return sizes.world;
+    case Group::none: break;
+  }
+  return 1;
+}
 
 GroupSizes group_sizes(const models::Model& model, const Layout& layout, const Options& options) {
   GroupSizes sizes;

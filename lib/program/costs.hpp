@@ -19,6 +19,7 @@ struct GroupSizes {
   std::int64_t world = 1;
 };
 GroupSizes group_sizes(const models::Model& model, const Layout& layout, const Options& options);
+std::int64_t members(Group group, const GroupSizes& sizes);
 
 /// Payload of an operation for a rank, as a mean over the n members of its group, with the fewest
 /// bytes that any algorithm sends (Rabenseifner, ICCS 2004): all-reduce 2 (n-1)/n of the buffer,

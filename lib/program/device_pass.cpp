@@ -3,8 +3,11 @@
 // memory, and a lane of its own in each direction moves that.
 //
 // Behind it every instruction touches one memory alone, but for the copies, and nothing moves
-// between device memory and storage in one piece.
+// between device memory and storage in one piece. With links communication between device buffers
+// stays as it is, and reductions get memory to add in.
 
+#include "kernels/base/device_links.hpp"
+#include "lib/program/costs.hpp"
 #include "lib/program/unit_ops.hpp"
 
 #include <algorithm>
@@ -18,6 +21,13 @@ bool contains(const std::vector<BufferId>& ids, BufferId id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
+/// Scalars and tokens of order (which no unit owns) are named by instructions that do not touch
+/// their bytes.
+bool is_data(const Buffer& buffer) {
+  return buffer.purpose != Purpose::scalars &&
+         (buffer.purpose != Purpose::optimizer || buffer.owner >= 0);
+}
+
 bool is_transfer(const Instruction& instruction) {
   return instruction.kind == Kind::fetch || instruction.kind == Kind::store;
 }
@@ -26,14 +36,17 @@ class Apart {
  public:
   Apart(GridProgram grid, const models::Model& model, const Options& options,
         const ResidentTable& resident)
-      : grid_(std::move(grid)), ops_(grid_, model, options, resident) {}
+      : grid_(std::move(grid)),
+        ops_(grid_, model, options, resident),
+        groups_(group_sizes(model, make_layout(model, options), options)) {}
   GridProgram run();
 
  private:
   Tier tier(BufferId id) const { return ops_.buffer(id).tier; }
-  bool is_data(BufferId id) const;
   bool moves_on(const Instruction& instruction, BufferId id) const;
   void add(Instruction instruction);
+  void over_links(Instruction instruction);
+  std::int64_t staging_for(const Instruction& instruction) const;
   void agree(Instruction instruction);
   void through_host(Instruction instruction);
   void by_copies(Instruction instruction);
@@ -45,19 +58,13 @@ class Apart {
 
   GridProgram grid_;
   UnitOps ops_;
-  std::map<std::int32_t, BufferId> agreed_;  // by stage: scalars of the world
+  GroupSizes groups_;
+  std::map<std::int32_t, BufferId> staging_;  // by stage: where reductions over links add up
+  std::map<std::int32_t, BufferId> agreed_;   // by stage: scalars of the world
   std::map<BufferId, BufferId> whole_;  // of buffers that shares are gathered into or summed from
   // Copies around the parts of one event, which stay neighbours.
   std::vector<Instruction> before_, event_, behind_, out_;
 };
-
-/// Scalars and tokens of order (which no unit owns) are named by instructions that do not touch
-/// their bytes.
-bool Apart::is_data(BufferId id) const {
-  const Buffer& buffer = ops_.buffer(id);
-  return buffer.purpose != Purpose::scalars &&
-         (buffer.purpose != Purpose::optimizer || buffer.owner >= 0);
-}
 
 /// Whether what an update writes comes of what was there: it names masters and moments once.
 bool Apart::moves_on(const Instruction& instruction, BufferId id) const {
@@ -166,7 +173,7 @@ void Apart::by_copies(Instruction instruction) {
   for (const BufferId id : as_it_was.writes)
     if (!contains(touched, id)) touched.push_back(id);
   for (const BufferId id : touched) {
-    if (tier(id) != Tier::device || !is_data(id)) continue;
+    if (tier(id) != Tier::device || !is_data(ops_.buffer(id))) continue;
     const BufferId copy = copy_for(as_it_was, id);
     replace(instruction, id, copy);
     if (contains(as_it_was.reads, id) || moves_on(as_it_was, id)) {
@@ -184,6 +191,41 @@ void Apart::by_copies(Instruction instruction) {
   event_.push_back(std::move(instruction));
 }
 
+/// Bytes in which a reduction holds the other members' pieces of this rank's part; all of it where
+/// that is not too much, since each piece is a round.
+std::int64_t Apart::staging_for(const Instruction& instruction) const {
+  const std::int64_t n = members(instruction.group, groups_);
+  const Buffer& source = ops_.buffer(instruction.reads[0]);
+  std::int64_t longest = divide_up(instruction.bytes, n) + std::int64_t{sizeof(double)};
+  if (instruction.part != Part::none) {
+    const bool shares = instruction.part == Part::share;
+    longest = source.bytes / source.elements.size() *
+              (shares ? instruction.elements.size() : divide_up(instruction.elements.size(), n));
+  }
+  const std::int64_t whole = (n - 1) * round_up(longest, kLinkAlignment);
+  return std::min(whole, std::max(kLinkStaging, (n - 1) * kLinkAlignment));
+}
+
+/// One piece of staging memory a stage: operations over links follow each other in any case.
+void Apart::over_links(Instruction instruction) {
+  const bool reduces =
+      instruction.kind == Kind::all_reduce || instruction.kind == Kind::reduce_scatter;
+  if (const std::int64_t bytes = reduces ? staging_for(instruction) : 0; bytes > 0) {
+    const auto [at, added] =
+        staging_.try_emplace(instruction.stage, static_cast<BufferId>(grid_.buffers.size()));
+    if (added) {
+      Buffer staging;
+      staging.stage = instruction.stage;
+      staging.purpose = Purpose::staging;
+      grid_.buffers.push_back(staging);
+    }
+    Buffer& staging = grid_.buffers[static_cast<std::size_t>(at->second)];
+    staging.bytes = std::max(staging.bytes, bytes);
+    instruction.writes.push_back(at->second);
+  }
+  event_.push_back(std::move(instruction));
+}
+
 void Apart::add(Instruction instruction) {
   if (instruction.group == Group::world) return agree(std::move(instruction));
   if (instruction.kind == Kind::decide) instruction.reads = {agreed_.at(instruction.stage)};
@@ -194,6 +236,8 @@ void Apart::add(Instruction instruction) {
       return through_host(std::move(instruction));
     if (from == Tier::device || to == Tier::device)
       instruction.lane = to == Tier::host ? Lane::copy_out : Lane::copy_in;
+  } else if (ops_.options().device_links && between_devices(grid_.buffers, instruction)) {
+    return over_links(std::move(instruction));
   } else if (on_host(grid_.buffers, instruction)) {
     return by_copies(std::move(instruction));
   }
@@ -229,6 +273,16 @@ bool on_host(const std::vector<Buffer>& buffers, const Instruction& instruction)
     for (const BufferId id : *ids)
       if (buffers[static_cast<std::size_t>(id)].tier == Tier::host) return true;
   return false;
+}
+
+bool between_devices(const std::vector<Buffer>& buffers, const Instruction& instruction) {
+  if (instruction.lane != Lane::comm || instruction.group == Group::world) return false;
+  for (const auto* ids : {&instruction.reads, &instruction.writes})
+    for (const BufferId id : *ids) {
+      const Buffer& buffer = buffers[static_cast<std::size_t>(id)];
+      if (is_data(buffer) && buffer.tier != Tier::device) return false;
+    }
+  return true;
 }
 
 GridProgram device_pass(GridProgram grid, const models::Model& model, const Options& options,

@@ -36,6 +36,7 @@ class Walk {
     next_.resize(compiled.stages.size());
     lane_time_.resize(compiled.stages.size());
     storage_free_.resize(compiled.stages.size());
+    over_links_.resize(compiled.stages.size(), -1);
   }
 
   Simulation run() {
@@ -66,6 +67,13 @@ class Walk {
       const double end = result_.end[stage][static_cast<std::size_t>(wait)];
       if (end == kUnknown) return false;
       start = std::max(start, end);
+    }
+    if (compiled_.over_links(instruction)) {  // the links' stream blocks until its newest is done
+      std::int32_t& newest = over_links_[stage];
+      const double free = newest < 0 ? 0.0 : result_.end[stage][static_cast<std::size_t>(newest)];
+      if (free == kUnknown) return false;
+      start = std::max(start, free);
+      newest = index;
     }
     ++next;
     result_.start[stage][static_cast<std::size_t>(index)] = start;
@@ -160,6 +168,7 @@ class Walk {
   std::vector<std::array<std::size_t, kLanes>> next_;
   std::vector<std::array<double, kLanes>> lane_time_;
   std::vector<std::array<double, kTiers>> storage_free_;
+  std::vector<std::int32_t> over_links_;  // by stage: the newest instruction in the links' stream
   std::map<std::int32_t, Meeting> meetings_;
   std::map<std::array<std::int32_t, 3>, std::vector<std::int32_t>> channels_;
   std::map<std::pair<std::array<std::int32_t, 3>, std::int32_t>, std::size_t> positions_;

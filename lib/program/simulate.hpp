@@ -38,10 +38,10 @@ struct Simulation {
 };
 
 /// Sends and receives, and collectives that span stages, complete only when every participant has
-/// started; the k-th operation of a channel or group meets the k-th of its peer. Group sizes:
-/// tensor and data ranks of one stage are alike and always arrive together. Transfers of the
-/// storage lane start in order and share the rate of their tier: each is done when it would be if
-/// they ran one after another.
+/// started, and over links one starts only once the one before it is complete; the k-th operation
+/// of a channel or group meets the k-th of its peer. Group sizes: tensor and data ranks of one
+/// stage are alike and always arrive together. Transfers of the storage lane start in order and
+/// share the rate of their tier: each is done when it would be if they ran one after another.
 Simulation simulate(const Compiled& compiled, const Rates& rates = {});
 
 }  // namespace trireme::program

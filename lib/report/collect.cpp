@@ -3,6 +3,7 @@
 #include "io/metrics/peak_cache.hpp"
 #include "io/version.hpp"
 #include "kernels/attention/attention.hpp"
+#include "kernels/base/device_links.hpp"
 #include "kernels/base/process_memory.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "lib/program/print.hpp"
@@ -105,11 +106,9 @@ void add_traffic(RunReport& report, const comm::World& world, const Trainer& tra
   constexpr std::size_t kCells = static_cast<std::size_t>(comm::kGroupKinds * comm::kOperations);
   std::vector<Cell> own(kCells);
   for (int g = 0; g < comm::kGroupKinds; ++g) {
-    const comm::Communicator& communicator =
-        trainer.communicators()[static_cast<comm::GroupKind>(g)];
     for (int o = 0; o < comm::kOperations; ++o) {
-      const comm::OperationTraffic& traffic =
-          communicator.traffic()[static_cast<comm::Operation>(o)];
+      const comm::OperationTraffic traffic = trainer.communicators().traffic(
+          static_cast<comm::GroupKind>(g), static_cast<comm::Operation>(o));
       if (traffic.calls == 0) continue;
       own[static_cast<std::size_t>(g * comm::kOperations + o)] = {
           static_cast<double>(traffic.payload_bytes), static_cast<double>(traffic.calls),
@@ -275,6 +274,9 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.environment.libraries["attention"] =
       kernels::attention_path(deck.precision.compute, space);
   report.environment.libraries["runtime"] = runtime.describe();
+  if (setup.options.device_apart && world.size() > 1)
+    report.environment.libraries["between GPUs"] =
+        setup.options.device_links ? describe_links() : "host memory";
   report.environment.started = outcome.started;
   report.environment.finished = io::utc_now();
 }

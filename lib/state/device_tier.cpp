@@ -16,7 +16,7 @@ DeviceTier::DeviceTier(std::int64_t bytes, void* host, std::int64_t host_bytes)
 
 /// Work in flight must not outlive its memory.
 DeviceTier::~DeviceTier() {
-  for (const Stream* stream : {&compute, &copy_out, &copy_in}) {
+  for (const Stream* stream : {&compute, &copy_out, &copy_in, &comm}) {
     try {
       stream->wait();
     } catch (const Error&) {  // a lost device works on nothing

@@ -19,6 +19,7 @@ struct DeviceTier {
   Stream compute;
   Stream copy_out;  ///< to the host
   Stream copy_in;   ///< from the host, and within the device
+  Stream comm;      ///< to and from other devices
 };
 
 }  // namespace trireme::state

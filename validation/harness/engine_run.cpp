@@ -75,12 +75,6 @@ void scramble(state::Store& store, const engine::Place& place) {
                  });
 }
 
-/// The deck, once its device is open.
-const deck::Deck& opened(const comm::World& world, const deck::Deck& deck) {
-  engine::open_device(world, deck);
-  return deck;
-}
-
 program::Compiled& broken(engine::Setup& setup, const EngineFaults& faults) {
   if (faults.program) faults.program(setup.training);
   return setup.training;
@@ -124,12 +118,13 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
                      const engine::ExecutorOptions& options, const comm::CommOptions& comm)
     : world_(world),
       faults_(faults),
-      setup_(opened(world, deck)),
+      setup_(engine::open_device(world, deck)),
       place_{setup_.grid, setup_.grid.coordinates(world.rank())},
       store_(world, setup_.model, setup_.layout, setup_.resident, setup_.options,
              state::seat_of(setup_.model, place_.at),
              {&setup_.training, &setup_.evaluation, &setup_.refresh}),
-      communicators_(world, setup_.grid, comm),
+      communicators_(world, setup_.grid, comm,
+                     setup_.options.device_links ? &store_.gpu()->comm : nullptr),
       control_(deck),
       training_(
           setup_.model, broken(setup_, faults), store_, communicators_, place_,

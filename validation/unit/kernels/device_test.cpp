@@ -3,6 +3,7 @@
 
 #include "kernels/base/device.hpp"
 
+#include "kernels/base/device_links.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "validation/harness/reference_math.hpp"
 
@@ -109,6 +110,39 @@ TEST(Device, MoreMemoryThanThereIsIsNamed) {
     EXPECT_NE(error.text().find("MiB are free"), std::string::npos) << error.text();
   }
   DeviceMemory(1 << 20);  // the error does not stick
+}
+
+/// On a real GPU this is NCCL itself, in a group of one: what one GPU can show of it.
+TEST(Device, ALinkOfOneMovesBytesInTheOrderOfItsStream) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  try {
+    describe_links();
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.text();
+  }
+  constexpr std::int64_t kCount = 5000;
+  constexpr std::int64_t kBytes = kCount * static_cast<std::int64_t>(sizeof(float));
+  const auto x = TestTensor::random({kCount}, DType::f32, 3);
+  const TestTensor gathered({kCount}, DType::f32);
+  const TestTensor received({kCount}, DType::f32);
+  std::vector<void*> at;
+  for (const TestTensor* tensor : {&x, &gathered, &received}) at.push_back(tensor->view().data);
+  Stream& stream = current_stream();
+  DeviceLink link(make_link_key(), 1, 0, 60);
+  link.all_gather(at[0], at[1], kBytes, stream);
+  link.broadcast(at[1], kBytes, 0, stream);
+  const LinkMove moves[] = {{at[1], kBytes, 0, true}, {at[2], kBytes, 0, false}};
+  link.exchange(moves, stream);
+  kernels::scale(received.view(), 2);
+  stream.wait();
+  EXPECT_EQ(link.wrong(), "");
+  std::vector<double> twice = x.values();
+  for (double& value : twice) value *= 2;
+  EXPECT_EQ(gathered.values(), x.values());
+  EXPECT_EQ(received.values(), twice);
+  link.abandon();
+  EXPECT_NE(link.wrong(), "");
+  EXPECT_EQ(exit_of([&] { link.exchange(moves, stream); }), Exit::kPeer);
 }
 
 TEST(Device, MixedSpacesAndMissingStreamsAreBugs) {

@@ -3,6 +3,7 @@
 #include "kernels/elementwise/elementwise.hpp"
 
 #include "kernels/elementwise/initialize.hpp"
+#include "kernels/elementwise/ordered_sum.hpp"
 #include "validation/harness/reference_math.hpp"
 #include "validation/unit/kernels/every_way.hpp"
 
@@ -180,6 +181,55 @@ TEST(Initialize, ShardsAreSlicesOfTheWhole) {
       source.first_column = 15;
       EXPECT_THROW(draw(shard.view(), source), Error);
     }
+}
+
+/// Values of very different size: another order has other bits.
+template <class T>
+std::vector<T> terms(std::int64_t count, int member) {
+  std::vector<T> values;
+  for (std::int64_t e = 0; e < count; ++e)
+    values.push_back(
+        T(static_cast<float>(std::ldexp(1.0 + 0.1 * static_cast<double>((e * 7 + member) % 9),
+                                        static_cast<int>((e + 5 * member) % 12)))));
+  return values;
+}
+
+/// Element by element over members in order, as a plain loop adds them up; and how often another
+/// order would give something else.
+template <class T>
+void expect_ordered_sum(std::int64_t count, int members, int index, std::int64_t stride) {
+  using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
+  std::vector<T> others(static_cast<std::size_t>(stride * (members - 1)) + 1);
+  std::vector<std::vector<T>> all;
+  for (int m = 0, row = 0; m < members; ++m) {
+    all.push_back(terms<T>(count, m));
+    if (m != index)
+      std::copy(all.back().begin(), all.back().end(), others.begin() + stride * row++);
+  }
+  const validation::SpaceVector<T> own(all[static_cast<std::size_t>(index)]);
+  const validation::SpaceVector<T> rest(others);
+  ordered_sum({own.data(), rest.data(), stride, members, index}, own.data(), count, dtype_of<T>);
+  const std::vector<T> got = own.values();
+  std::int64_t wrong = 0;
+  for (std::size_t e = 0; e < got.size(); ++e) {
+    auto sum = static_cast<Sum>(all[0][e]);
+    for (std::size_t m = 1; m < all.size(); ++m) sum += static_cast<Sum>(all[m][e]);
+    wrong += static_cast<Sum>(got[e]) != static_cast<Sum>(static_cast<T>(sum));
+  }
+  EXPECT_EQ(wrong, 0) << count << " of " << members << " " << name_of(dtype_of<T>);
+}
+
+TEST(Elementwise, OrderedSumsHaveTheBitsOfALoopOverMembers) {
+  if (validation::test_space() == MemorySpace::host) GTEST_SKIP() << "sums between devices";
+  for (const std::int64_t count : {1, 8, 1003})
+    for (int members = 2; members <= 5; ++members)
+      for (const std::int64_t stride : {count, count + 5}) {
+        const int index = static_cast<int>(count) % members;
+        expect_ordered_sum<float>(count, members, index, stride);
+        expect_ordered_sum<double>(count, members, index, stride);
+        expect_ordered_sum<BFloat16>(count, members, index, stride);
+        expect_ordered_sum<Float16>(count, members, index, stride);
+      }
 }
 
 }  // namespace

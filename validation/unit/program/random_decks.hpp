@@ -80,6 +80,8 @@ inline Case random_case(std::uint32_t seed) {
   toy.sharding.whole_in_total = 1 << 20;
   options.activation_tier = static_cast<Tier>(pick(0, 2));
   options.divide_activations = pick(0, 1) == 1;
+  options.device_apart = pick(0, 2) > 0;
+  options.device_links = pick(0, 1) == 1;
   Case made{validation::toy_model(toy), options, {}};
   made.layout = make_layout(made.model, made.options);
   return made;
