@@ -31,8 +31,7 @@ class ResumeLaw : public testing::Test {
   /// One process's share of a run in `folder`, resumed from `from` ("": a fresh start, "latest").
   Finished train(const deck::Deck& deck, const std::string& folder, const std::string& from = "",
                  std::optional<std::int64_t> max_steps = {}) {
-    const engine::Setup setup(deck);
-    engine::open_device(world, deck);
+    const engine::Setup setup(engine::open_device(world, deck));
     engine::TrainOptions options;
     options.run_folder = decks.path(folder);
     options.resume = {!from.empty(), from == "latest" ? "" : from};
