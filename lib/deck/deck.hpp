@@ -314,7 +314,8 @@ std::string help(std::string_view filter = "");
 /// The generated page lib/deck/REFERENCE.md (Markdown).
 std::string reference_page();
 
-/// One key whose value differs between two resolved decks (missing = "absent").
+/// One key whose value differs between two resolved decks (missing = "absent"). A key that the
+/// deck before lacks, as one of an earlier version does, may have its default now.
 struct Change {
   std::string key;
   std::string before;           ///< JSON

@@ -62,8 +62,17 @@ const Value* find_leaf(const Leaves& leaves, std::string_view path) {
   return nullptr;
 }
 
+/// A key that an earlier version did not know had the effect of what is now its default.
+bool is_default(const std::string& path, const Value& value) {
+  const Row* row = find_row(path);
+  if (row == nullptr || row->required()) return false;
+  const std::optional<Value> standard = parse_value(row->standard);
+  return standard && value == *standard;
+}
+
 Change compare(const std::string& path, const Value* before, const Value* after) {
-  const bool same_identity = before && after && identity(path, *before) == identity(path, *after);
+  const bool same_identity = after && (before ? identity(path, *before) == identity(path, *after)
+                                              : is_default(path, *after));
   return {path, before ? to_json(*before) : "absent", after ? to_json(*after) : "absent",
           in_fingerprint(path) && !same_identity};
 }

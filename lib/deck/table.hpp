@@ -77,7 +77,8 @@ enum class Status {
 struct Row {
   std::string_view path;
   Type type;
-  std::string_view standard;  ///< the default as JSON; "required" = must be given
+  std::string_view standard;  ///< the default as JSON; "required" = must be given. A new key's is
+                              ///< what was done before it: runs of earlier versions go on
   std::string_view unit;
   std::string_view help;
   Origin origin = Origin::deepspeed;

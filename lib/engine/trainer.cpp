@@ -143,17 +143,13 @@ void Trainer::resume(const fs::path& from) {
   const checkpoint::RunState state = checkpoint::read_state(world_, from);
   std::string changed;
   for (const deck::Change& change : deck::changes(state.resolved_deck, deck_.resolved_json)) {
-    check(!change.in_fingerprint || state.fingerprint == deck_.fingerprint, Exit::kUsage,
+    check(!change.in_fingerprint, Exit::kUsage,
           "{} belongs to another run: {} was {} and is {}; resume with the old value or start a "
           "new run folder",
           from.string(), change.key, change.before, change.after);
     changed += fmt::format("{}{}: {} -> {}", changed.empty() ? "" : "; ", change.key, change.before,
                            change.after);
   }
-  check(state.fingerprint == deck_.fingerprint, Exit::kUsage,
-        "{} has the fingerprint {}, this deck {}: model, data, optimizer, schedule, precision, "
-        "batch or seed differ",
-        from.string(), state.fingerprint, deck_.fingerprint);
   check(state.data == batches_.stream().fingerprint(), Exit::kUsage,
         "{} was trained on other token files (data fingerprint {}, found {}); restore them or "
         "start a new run folder",

@@ -82,6 +82,24 @@ TEST(Fingerprint, ChangesNameKeysAndWhetherTheyMatter) {
   EXPECT_THROW(changes("not json", after.resolved_json), Error);
 }
 
+TEST(Fingerprint, AKeyThatAnEarlierVersionDidNotKnowHadItsDefault) {
+  const Deck now = load_text(small_deck());
+  std::string earlier = now.resolved_json;
+  const std::string fp8 = R"("fp8": {)";
+  const std::size_t begin = earlier.find(fp8);
+  ASSERT_NE(begin, std::string::npos);
+  const std::size_t end = earlier.find("},", begin);
+  earlier.erase(begin, end + 2 - begin);
+  const auto matters = [&](const Deck& deck) {
+    bool found = false;
+    for (const Change& change : changes(earlier, deck.resolved_json))
+      if (change.key.starts_with("fp8.")) found = found || change.in_fingerprint;
+    return found;
+  };
+  EXPECT_FALSE(matters(now));
+  EXPECT_TRUE(matters(load_text(small_deck(), {"bf16.enabled=true", "fp8.enabled=true"})));
+}
+
 TEST(Resolved, NumbersKeepTheirBits) {
   for (const double x : {0.1, 1e-8, 1.0 / 3, 6.02e23, 5e8, -0.0}) {
     const auto back = parse_value(to_json({x}));
