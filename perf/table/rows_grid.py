@@ -122,18 +122,21 @@ def nvme(bench):
     place = f'"device": "nvme", "nvme_path": "{path}", "pipeline_read": true, "pipeline_write": true'
     optimizer = [*plain, f"zero_optimization.offload_optimizer={{{place}}}", "zero_optimization.sub_group_size=2000000"]
     both = [*optimizer, f'zero_optimization.offload_param={{"device": "nvme", "nvme_path": "{path}", "max_in_cpu": 0}}']
+    behind = [*optimizer, "parallel.zero.update_per=unit"]
     contenders = [ours(bench, "in memory", 2, 1, plain), ours(bench, "optimizer", 2, 1, optimizer),
-                  ours(bench, "parameters too", 2, 1, both)]
+                  ours(bench, "optimizer, updated beside backward", 2, 1, behind), ours(bench, "parameters too", 2, 1, both)]
     figures = in_turns(bench, contenders)
     folder = str(path)
     theirs = deepspeed_steps(bench, [["--stage", "3"], ["--stage", "3", "--nvme", folder],
                                      ["--stage", "3", "--nvme", folder, "--parameters"]])
     base = figures["in memory"]
     lines = []
-    for place, (name, goal) in enumerate({"optimizer": Goal(False, 1.15, 1.05), "parameters too": Goal(False, 1.25, 1.10)}.items()):
+    goals = {"optimizer": (Goal(False, 1.15, 1.05), 1), "optimizer, updated beside backward": (Goal(False, 1.15, 1.05), 1),
+             "parameters too": (Goal(False, 1.25, 1.10), 2)}  # and which of DeepSpeed's runs is the same
+    for name, (goal, peer) in goals.items():
         mine = figures.get(name, {})
         steps = mine.get("step", [])
-        peers = f"; DeepSpeed {min(theirs[place + 1]) / min(theirs[0]):.2f}" if place + 1 in theirs and 0 in theirs else ""
+        peers = f"; DeepSpeed {min(theirs[peer]) / min(theirs[0]):.2f}" if peer in theirs and 0 in theirs else ""
         lines.append(Line(f"stage 3, NVMe: {name}", "s", steps, goal, beside=f"own stage 3{peers}", theirs=base["step"],
                           judged=min(steps) / min(base["step"]) if steps else None))
         grown = mine.get("grown", [])
