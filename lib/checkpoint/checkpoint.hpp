@@ -25,7 +25,7 @@ struct RunState {
   std::int64_t tokens = 0;   ///< trained on so far
   std::int64_t samples = 0;  ///< global index of the next sample: the data position
   optim::OptimState optim;   ///< schedule, skipped steps, loss scale
-  std::string fingerprint;   ///< deck::Deck::fingerprint: what must be equal to resume
+  std::string fingerprint;   ///< deck::Deck::fingerprint, a record; decks are compared to resume
   std::string data;          ///< io::SampleStream::fingerprint
   std::string resolved_deck;
 };

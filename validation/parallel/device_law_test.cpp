@@ -5,6 +5,7 @@
 #include "validation/harness/bound.hpp"
 #include "validation/harness/device_fixture.hpp"
 #include "validation/harness/tiny_models.hpp"
+#include "validation/parallel/hasty.hpp"
 #include "validation/parallel/zero_cases.hpp"
 #include "validation/parallel/zero_trace.hpp"
 
@@ -170,18 +171,6 @@ engine::ExecutorOptions slow(Lane lane) {
   engine::ExecutorOptions options;
   options.delay_seconds[static_cast<std::size_t>(lane)] = 0.002;
   return options;
-}
-
-/// Instructions of one lane no longer wait for those of another.
-EngineFaults hasty(Lane waiting, Lane awaited) {
-  return {.program = [=](program::Compiled& compiled) {
-    for (program::StageProgram& stage : compiled.stages)
-      for (Instruction& instruction : stage.instructions)
-        if (instruction.lane == waiting)
-          std::erase_if(instruction.waits, [&](std::int32_t w) {
-            return stage.instructions[static_cast<std::size_t>(w)].lane == awaited;
-          });
-  }};
 }
 
 /// Streams that do not wait for each other: tokens that are still on their way, sums that leave

@@ -7,6 +7,7 @@
 #include "validation/harness/allocations.hpp"
 #include "validation/harness/device_fixture.hpp"
 #include "validation/harness/tiny_models.hpp"
+#include "validation/parallel/hasty.hpp"
 #include "validation/parallel/zero_cases.hpp"
 #include "validation/parallel/zero_trace.hpp"
 
@@ -161,18 +162,6 @@ TEST(LinksLaw, SteadyStepsAllocateNothing) {
 
 // ---- planted faults
 // --------------------------------------------------------------------------------
-
-/// Instructions of one lane no longer wait for those of another.
-EngineFaults hasty(Lane waiting, Lane awaited) {
-  return {.program = [=](program::Compiled& compiled) {
-    for (program::StageProgram& stage : compiled.stages)
-      for (Instruction& instruction : stage.instructions)
-        if (instruction.lane == waiting)
-          std::erase_if(instruction.waits, [&](std::int32_t w) {
-            return stage.instructions[static_cast<std::size_t>(w)].lane == awaited;
-          });
-  }};
-}
 
 /// Sums that begin before there is anything to add, and results that are used before they are
 /// there.
