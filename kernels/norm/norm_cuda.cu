@@ -89,9 +89,14 @@ __device__ Place place(const Plan& plan, int p) {
   return {column, left >= kPack ? kPack : left > 0 ? static_cast<int>(left) : 0};
 }
 
+/// Threads of a block in which each takes `packs` packs. Few packs are held in registers; what does
+/// not fit there is shared by more threads.
+constexpr int most_threads(int packs) { return packs <= 4 ? cuda::kThreads : 2 * cuda::kThreads; }
+
 /// One block a group: statistics and y of x (+ residual, written to out). kPacks a thread.
 template <int kPacks>
-__global__ void norm_kernel(Plan plan, ResidualPlan residual, Matrix x, Matrix out, Matrix y) {
+__global__ void __launch_bounds__(most_threads(kPacks))
+    norm_kernel(Plan plan, ResidualPlan residual, Matrix x, Matrix out, Matrix y) {
   const std::int64_t item = blockIdx.x;
   const std::int64_t row = item / plan.groups;
   const std::int64_t start = item % plan.groups * plan.group;
@@ -146,10 +151,14 @@ struct BackwardViews {
   float* partial;          ///< [parts, 2, group]: sums of gamma's and beta's gradients
 };
 
+/// How far the backward unrolls a thread's packs: it keeps four values of each element, and those
+/// of more packs than four do not fit into registers.
+constexpr int unrolled(int packs) { return packs <= 4 ? 4 : 1; }
+
 /// One block a part of the groups [0, items), `part_items` of them, in order.
 template <int kPacks>
-__global__ void backward_kernel(Plan plan, BackwardViews views, std::int64_t items,
-                                std::int64_t part_items) {
+__global__ void __launch_bounds__(most_threads(kPacks))
+    backward_kernel(Plan plan, BackwardViews views, std::int64_t items, std::int64_t part_items) {
   const auto n = static_cast<float>(plan.group);
   float d_gamma[kPacks][kPack] = {};
   float d_beta[kPacks][kPack] = {};
@@ -164,7 +173,7 @@ __global__ void backward_kernel(Plan plan, BackwardViews views, std::int64_t ite
     float slope[kPacks][kPack];   // dy gamma
     float first = 0;
     float second = 0;
-#pragma unroll
+#pragma unroll unrolled(kPacks)
     for (int p = 0; p < kPacks; ++p) {
       const Place at = place(plan, p);
       float gamma[kPack];
@@ -184,7 +193,7 @@ __global__ void backward_kernel(Plan plan, BackwardViews views, std::int64_t ite
     // An RMSNorm has no mean to differentiate.
     first = plan.centred ? cuda::block_sum(first) / n : 0.0f;
     second = cuda::block_sum(second) / n;
-#pragma unroll
+#pragma unroll unrolled(kPacks)
     for (int p = 0; p < kPacks; ++p) {
       const Place at = place(plan, p);
       float dx[kPack];
@@ -199,10 +208,12 @@ __global__ void backward_kernel(Plan plan, BackwardViews views, std::int64_t ite
     }
   }
   float* out = views.partial + blockIdx.x * 2 * plan.group;
-#pragma unroll
+#pragma unroll unrolled(kPacks)
   for (int p = 0; p < kPacks; ++p) {
     const Place at = place(plan, p);
-    for (int k = 0; k < at.count; ++k) {
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) {  // no index that is not constant: sums stay in registers
+      if (k >= at.count) continue;
       out[at.column + k] = d_gamma[p][k];
       out[plan.group + at.column + k] = d_beta[p][k];
     }
@@ -219,10 +230,11 @@ void with_block_shape(std::int64_t group, const F& f) {
   };
   if (packs <= cuda::kThreads) return f(threads(1), std::integral_constant<int, 1>{});
   if (packs <= 4 * cuda::kThreads) return f(threads(4), std::integral_constant<int, 4>{});
-  check(packs <= 16 * cuda::kThreads, Exit::kUsage,
+  constexpr int kMost = 8;
+  check(packs <= kMost * most_threads(kMost), Exit::kUsage,
         "a norm over {} columns: the GPU kernel holds at most {}", group,
-        16 * cuda::kThreads * kPack);
-  f(threads(16), std::integral_constant<int, 16>{});
+        kMost * most_threads(kMost) * kPack);
+  f(threads(kMost), std::integral_constant<int, kMost>{});
 }
 
 void run_forward(const char* what, const Norm& norm, const ResidualPlan& residual,

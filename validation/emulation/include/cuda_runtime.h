@@ -13,6 +13,7 @@
 #include <utility>
 
 #define __global__
+#define __launch_bounds__(...)
 #define __device__
 #define __host__
 #define __shared__ thread_local

@@ -124,6 +124,8 @@ const AttentionShape kShapes[] = {
     {.batch = 2, .seq = 130, .heads = 4, .kv_heads = 2, .head_dim = 24},
     {.batch = 1, .seq = 530, .heads = 2, .kv_heads = 1, .head_dim = 40},  // two tiles of keys
     {.batch = 1, .seq = 70, .heads = 2, .kv_heads = 2, .head_dim = 13},
+    {.batch = 1, .seq = 75, .heads = 2, .kv_heads = 1, .head_dim = 128},
+    {.batch = 1, .seq = 41, .heads = 1, .kv_heads = 1, .head_dim = 200},
     {.batch = 1, .seq = 33, .heads = 1, .kv_heads = 1, .head_dim = 397},  // deeper than a strip
 };
 

@@ -101,6 +101,19 @@ TEST(Elementwise, SumsOfSquaresAndNonFiniteCounts) {
     }
 }
 
+// More elements than a GPU's blocks take in one round.
+TEST(Elementwise, SumsOfLargeTensorsMissNothing) {
+  constexpr std::int64_t kCount = 2'200'003;
+  auto x = TestTensor::random({kCount}, DType::bf16, 2);
+  const Values values = x.values();
+  double want = 0;
+  for (const double v : values) want += v * v;
+  EXPECT_NEAR(sum_of_squares(x.view()), want, 1e-12 * want);
+  for (const std::int64_t at : {std::int64_t{7}, std::int64_t{2'100'000}, kCount - 1})
+    x.set(0, at, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(count_non_finite(x.view()), 3);
+}
+
 TEST(Elementwise, ColumnSums) {
   for (const Case& c : kCases)
     for (const DType type : kFloatTypes) {

@@ -160,6 +160,18 @@ TEST(ExactSum, IsTheSum) {
     }
 }
 
+// More elements than a GPU's blocks take in one round.
+TEST(ExactSum, LargeRangesMissNothing) {
+  const Floats x = random_floats(2'200'003, 5, true);
+  const auto want = static_cast<double>(reference_total(x));
+  const Limbs whole = limbs_of(x);
+  EXPECT_NEAR(exact_total(whole), want, 0x1p-49 * want);
+  Limbs parts = none();
+  add_squares(part_of(x, 0, 256 * 8000), 0, parts);
+  add_squares(part_of(x, 256 * 8000, std::ssize(x)), 256 * 8000, parts);
+  EXPECT_EQ(parts, whole);
+}
+
 TEST(ExactSum, OneBlockOfEachMagnitudeIsExact) {
   // 2^(2 e), the smallest f32 to the largest power of two: alone, and beside all others.
   Limbs all = none();

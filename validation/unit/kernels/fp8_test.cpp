@@ -138,6 +138,24 @@ TEST(Fp8, ScalesFollowTheTensor) {
   }
 }
 
+// More elements than a GPU's blocks take in one round: the largest may be in the last.
+TEST(Fp8, ScalesOfLargeTensorsMissNoElement) {
+  constexpr std::int64_t kRows = 70, kWidth = 30'016;
+  const Small of_the_largest(1, 16, DType::e4m3), made(kRows, kWidth, DType::e4m3);
+  auto x = TestTensor::random({kRows, kWidth}, DType::bf16, 8);
+  auto largest = TestTensor({1, 16}, DType::bf16);
+  largest.set(0, 3, -3000);
+  quantize(largest.view(), of_the_largest.tensor());
+  for (const std::int64_t row : {std::int64_t{0}, kRows - 1}) {
+    quantize(x.view(), made.tensor());
+    EXPECT_LT(made.unscale(), of_the_largest.unscale());
+    x.set(row, kWidth - 1, -3000);
+    quantize(x.view(), made.tensor());
+    EXPECT_EQ(made.unscale(), of_the_largest.unscale());
+    x.set(row, kWidth - 1, 0);
+  }
+}
+
 TEST(Fp8, ZerosHaveTheScaleOneAndWhatIsNotFiniteHasNone) {
   const auto zeros = TestTensor({3, 16}, DType::bf16);
   const Small none(3, 16, DType::e4m3);

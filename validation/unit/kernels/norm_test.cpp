@@ -174,6 +174,72 @@ TEST(Norm, BackwardAgreesWithFiniteDifferences) {
   }
 }
 
+/// The same gradients by the formulas that a backward follows: for rows too wide for differences.
+Truth derivative(const Case& c, const Tensors& t) {
+  const Values x = t.x.values(), gamma = t.gamma.values(), dy = t.dy.values();
+  const auto n = static_cast<std::size_t>(c.group);
+  Truth d{Values(x.size()), Values(n), Values(n)};
+  for (std::size_t start = 0; start < x.size(); start += n) {
+    double mean = 0, square = 0, first = 0, second = 0;
+    for (std::size_t i = 0; c.kind == NormKind::layer && i < n; ++i)
+      mean += x[start + i] / static_cast<double>(n);
+    for (std::size_t i = 0; i < n; ++i)
+      square += std::pow(x[start + i] - mean, 2) / static_cast<double>(n);
+    const double rstd = 1 / std::sqrt(square + kEpsilon);
+    const auto normed = [&](std::size_t i) { return (x[start + i] - mean) * rstd; };
+    for (std::size_t i = 0; i < n; ++i) {
+      const double slope = dy[start + i] * gamma[i] / static_cast<double>(n);
+      if (c.kind == NormKind::layer) first += slope;
+      second += slope * normed(i);
+      d.gamma[i] += dy[start + i] * normed(i);
+      d.beta[i] += dy[start + i];
+    }
+    for (std::size_t i = 0; i < n; ++i)
+      d.x[start + i] = (dy[start + i] * gamma[i] - first - normed(i) * second) * rstd;
+  }
+  return d;
+}
+
+TEST(Norm, TheFormulasOfTheBackwardAgreeWithFiniteDifferences) {
+  for (const Case& c : cases()) {
+    const Tensors t(c);
+    const Truth want = truth(c, t), got = derivative(c, t);
+    const double size = norm_of(t.dy.values());
+    EXPECT_LT(error_against(got.x, want.x, size + norm_of(want.x)), 1e-5) << c.width;
+    EXPECT_LT(error_against(got.gamma, want.gamma, size), 1e-5);
+    if (c.kind == NormKind::rms) continue;
+    EXPECT_LT(error_against(got.beta, want.beta, size), 1e-5);
+  }
+}
+
+// A GPU's block holds a row in one warp, in several, and in one, four or eight packs a thread; the
+// rows are shared by several blocks.
+TEST(Norm, WideRowsAgreeWithTheReference) {
+  for (const NormKind kind : {NormKind::layer, NormKind::rms})
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const std::int64_t width : {303, 2500, 9001}) {
+        const Case c{kind, dtype, 11, width, width, 3};
+        const Tensors t(c);
+        const bool layer = kind == NormKind::layer;
+        const TestTensor y({c.tokens, width}, dtype, width + 3), dx = y;
+        const TestTensor d_gamma({width}, DType::f32), d_beta({width}, DType::f32);
+        norm_forward(t.norm(c), t.x.view(), y.view(), t.saved(c));
+        norm_backward(t.norm(c), t.x.view(), t.dy.view(), t.saved(c), t.skip.view(), dx.view(),
+                      {d_gamma.view(), layer ? d_beta.view() : TensorView{}, false});
+        EXPECT_TRUE(y.gaps_intact() && dx.gaps_intact());
+        const Values want_y = reference(c, t.x.values(), t.gamma.values(), t.beta.values());
+        EXPECT_LT(relative_error(y.values(), want_y), rounding(dtype)) << width;
+        Truth want = derivative(c, t);
+        const Values skip = t.skip.values();
+        for (std::size_t i = 0; i < skip.size(); ++i) want.x[i] += skip[i];
+        EXPECT_LT(relative_error(dx.values(), want.x), 2 * rounding(dtype)) << width;
+        const double exact = 64 * epsilon_of(DType::f32);
+        EXPECT_LT(relative_error(d_gamma.values(), want.gamma), exact) << width;
+        if (!layer) continue;
+        EXPECT_LT(relative_error(d_beta.values(), want.beta), exact) << width;
+      }
+}
+
 TEST(Norm, AMissingTermOfTheBackwardIsSeen) {
   for (const NormKind kind : {NormKind::layer, NormKind::rms}) {
     const Case c{kind, DType::bf16, 67, 33, 33};
@@ -231,7 +297,10 @@ TEST(Norm, AlignmentDoesNotChangeBits) {
 }
 
 TEST(Residual, FusedFormHasTheBitsOfTheTwoCalls) {
-  for (const Case& c : cases()) {
+  std::vector<Case> all = cases();
+  all.push_back({NormKind::layer, DType::bf16, 3, 2500, 2500});
+  all.push_back({NormKind::rms, DType::f32, 2, 9001, 9001, 1});
+  for (const Case& c : all) {
     const Tensors t(c);
     const auto delta = TestTensor::random({c.tokens, c.width}, c.dtype, 6, 1, c.width + 1);
     const auto bias = TestTensor::random({c.width}, c.dtype, 7);

@@ -312,6 +312,25 @@ TEST(Lamb, FollowsDeepSpeed) {
   EXPECT_EQ(lamb_ratio({}, {3, 0}), 1);
 }
 
+// More elements than a GPU's blocks take in one round.
+TEST(Lamb, SumsOfLargeTensorsMissNothing) {
+  constexpr std::int64_t kLarge = 1'100'003;
+  const Values values = TestTensor::random({kLarge}, DType::f32, 7).values();
+  const Floats p(std::vector<float>(values.begin(), values.end()));
+  const Floats zeros{std::vector<float>(kLarge)}, m = zeros, v = zeros;
+  UpdateRange range;
+  range.master = p.span();
+  range.gradient = zeros.span();
+  range.weight_decay = 1;
+  range.space = validation::test_space();
+  const validation::SpaceVector<double> norms({0, 0});
+  lamb_moments({}, range, m.span(), v.span(), reinterpret_cast<LambNorms*>(norms.data()));
+  double want = 0;
+  for (const double value : values) want += value * value;
+  // Without a gradient u is the decayed weight itself.
+  for (const double norm : norms.values()) EXPECT_NEAR(norm, want, 1e-9 * want);
+}
+
 TEST(Optimizer, SizesThatDoNotFitAreNamed) {
   State s;
   const auto g = placed_gradient(1);
