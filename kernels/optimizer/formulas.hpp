@@ -43,6 +43,11 @@ struct AdamStep {
     l2 = static_cast<float>(adam.decoupled ? 0 : range.weight_decay);
     grad_scale = range.gradient_scale;
   }
+  AdamStep without_decay() const {
+    AdamStep step = *this;
+    step.decay = step.l2 = 0;
+    return step;
+  }
   constexpr void operator()(float& p, float g, float& m, float& v) const {
     const float gradient = std::fma(l2, p, g * grad_scale);
     m = average.first(m, gradient);
@@ -65,6 +70,11 @@ struct SgdStep {
         ahead(static_cast<float>(sgd.momentum)),
         grad_scale(range.gradient_scale),
         nesterov(sgd.nesterov) {}
+  SgdStep without_decay() const {
+    SgdStep step = *this;
+    step.decay = 0;
+    return step;
+  }
   /// Without momentum.
   constexpr void operator()(float& p, float g) const {
     p = std::fma(minus_rate, std::fma(decay, p, g * grad_scale), p);
@@ -86,6 +96,11 @@ struct LionStep {
         decay(static_cast<float>(range.weight_decay)),
         minus_rate(static_cast<float>(-range.learning_rate)),
         grad_scale(range.gradient_scale) {}
+  LionStep without_decay() const {
+    LionStep step = *this;
+    step.decay = 0;
+    return step;
+  }
   constexpr void operator()(float& p, float g, float& m) const {
     const float gradient = g * grad_scale;
     const float mixed = average.first(m, gradient);

@@ -5,10 +5,12 @@
 // adds one factor a tensor), so shards of any size give the bits of the whole. Multiply-adds are
 // explicit fma, square roots and quotients correctly rounded: no dependence on vector width, tail
 // or threads. Host memory; calls return when the work is done; a size that does not fit is a bug
-// report. `step` counts from 1. Skipped steps call nothing.
+// report. `step` counts from 1. Skipped steps call nothing. In device memory an update is one
+// launch for every 64 ranges of `undecayed`, however many parameters it covers.
 //
 // Keys keep DeepSpeed's meaning and defaults (reference/deepspeed.md section 1).
 
+#include "kernels/base/checked.hpp"
 #include "kernels/base/tensor_view.hpp"
 
 #include <cstdint>
@@ -23,7 +25,10 @@ struct UpdateRange {
   std::span<const float> gradient;  ///< multiplied by gradient_scale when read
   float gradient_scale = 1;         ///< clip factor / loss scale
   double learning_rate = 0;
-  double weight_decay = 0;                ///< 0 for ranges without decay (norms, biases)
+  double weight_decay = 0;
+  /// Elements without weight decay (norms, biases): not empty, in order, without overlap; in host
+  /// memory, read during the call. LAMB's ranges are of one tensor: none, a bug report.
+  std::span<const Range> undecayed;
   MemorySpace space = MemorySpace::host;  ///< of everything, moments included
 };
 

@@ -18,9 +18,9 @@ Matrix matrix_of_span(std::span<const float> values) {
 }
 
 /// What every update reads and writes, in packs.
-struct Range {
+struct Operands {
   Matrix p, g, copy;
-  explicit Range(const UpdateRange& range)
+  explicit Operands(const UpdateRange& range)
       : p(matrix_of_span(range.master)),
         g(matrix_of_span(range.gradient)),
         copy(matrix_of(range.weights)) {}
@@ -30,11 +30,40 @@ struct Range {
   }
 };
 
+/// Where weight decay ends and begins again, as a kernel's argument: the first element of a range
+/// without it, the first behind, and so on; a kernel's arguments have 4 KiB.
+constexpr std::size_t kMostRanges = 64;
+struct DecayEdges {
+  std::int64_t at[2 * kMostRanges];
+  int count = 0;
+
+  explicit DecayEdges(std::span<const Range> undecayed, std::int64_t origin) {
+    for (const Range& range : undecayed) {
+      at[count++] = range.begin - origin;
+      at[count++] = range.end - origin;
+    }
+  }
+  /// How many edges are no later than `element`: an even number, and it decays.
+  __device__ int before(std::int64_t element) const {
+    int low = 0;
+    for (int high = count; low < high;) {
+      const int middle = (low + high) / 2;
+      if (at[middle] <= element)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  }
+};
+
 /// step(p, g, moments...) for every element; kMoments of them are read and written.
 template <class Step, int kMoments>
 struct Update {
-  Range range;
+  Operands range;
   Step step;
+  Step plain;  ///< without weight decay
+  DecayEdges edges;
   Matrix moments[kMoments > 0 ? kMoments : 1];
   __device__ void operator()(const Pack& at) const {
     float p[kPack];
@@ -43,43 +72,72 @@ struct Update {
     cuda::load(range.p, 0, at.column, at.count, p);
     cuda::load(range.g, 0, at.column, at.count, g);
     for (int i = 0; i < kMoments; ++i) cuda::load(moments[i], 0, at.column, at.count, m[i]);
+    int edge = edges.before(at.column);
     for (int k = 0; k < kPack; ++k) {
+      while (edge < edges.count && edges.at[edge] <= at.column + k) ++edge;
+      const Step now = edge % 2 == 0 ? step : plain;
       if constexpr (kMoments == 0)
-        step(p[k], g[k]);
+        now(p[k], g[k]);
       else if constexpr (kMoments == 1)
-        step(p[k], g[k], m[0][k]);
+        now(p[k], g[k], m[0][k]);
       else
-        step(p[k], g[k], m[0][k], m[1][k]);
+        now(p[k], g[k], m[0][k], m[1][k]);
     }
     range.write(at, p);
     for (int i = 0; i < kMoments; ++i) cuda::store(moments[i], 0, at.column, at.count, m[i]);
   }
 };
 
+/// Elements [part.begin, part.end) alone.
+UpdateRange part_of(const UpdateRange& range, const Range& part) {
+  const auto at = static_cast<std::size_t>(part.begin);
+  const auto n = static_cast<std::size_t>(part.size());
+  UpdateRange out = range;
+  out.master = range.master.subspan(at, n);
+  out.gradient = range.gradient.subspan(at, n);
+  if (range.weights) out.weights = range.weights.column_slice(part.begin, part.size());
+  return out;
+}
+
+/// One launch for every kMostRanges ranges without decay: up to where the next launch's begin.
+template <class Step, std::size_t kMoments>
+void update(const char* what, const UpdateRange& range, const Step& step,
+            const std::array<std::span<float>, kMoments>& moments) {
+  std::span<const Range> left = range.undecayed;
+  for (Range part{0, 0}; part.end < std::ssize(range.master); part.begin = part.end) {
+    const std::span<const Range> now = left.first(std::min(left.size(), kMostRanges));
+    left = left.subspan(now.size());
+    part.end = left.empty() ? std::ssize(range.master) : left.front().begin;
+    Update<Step, static_cast<int>(kMoments)> each{Operands(part_of(range, part)),
+                                                  step,
+                                                  step.without_decay(),
+                                                  DecayEdges(now, part.begin),
+                                                  {}};
+    int n = 0;
+    for (const std::span<float> all : moments)
+      each.moments[n++] = matrix_of_span(all.subspan(static_cast<std::size_t>(part.begin)));
+    cuda::for_packs(what, Packs(1, part.size()), each);
+  }
+}
+
 Packs packs_of(const UpdateRange& range) { return Packs(1, std::ssize(range.master)); }
 
 void adam(const Adam& options, std::int64_t step, const UpdateRange& range, std::span<float> first,
           std::span<float> second) {
-  cuda::for_packs("adam", packs_of(range),
-                  Update<AdamStep, 2>{Range(range),
-                                      AdamStep(options, step, range),
-                                      {matrix_of_span(first), matrix_of_span(second)}});
+  update("adam", range, AdamStep(options, step, range), std::array{first, second});
 }
 
 void sgd(const Sgd& options, std::int64_t step, const UpdateRange& range,
          std::span<float> momentum) {
   const SgdStep formula(options, step, range);
   if (options.momentum == 0)
-    cuda::for_packs("sgd", packs_of(range), Update<SgdStep, 0>{Range(range), formula, {}});
+    update("sgd", range, formula, std::array<std::span<float>, 0>{});
   else
-    cuda::for_packs("sgd", packs_of(range),
-                    Update<SgdStep, 1>{Range(range), formula, {matrix_of_span(momentum)}});
+    update("sgd", range, formula, std::array{momentum});
 }
 
 void lion(const Lion& options, const UpdateRange& range, std::span<float> first) {
-  cuda::for_packs(
-      "lion", packs_of(range),
-      Update<LionStep, 1>{Range(range), LionStep(options, range), {matrix_of_span(first)}});
+  update("lion", range, LionStep(options, range), std::array{first});
 }
 
 // ---- LAMB
@@ -87,7 +145,7 @@ void lion(const Lion& options, const UpdateRange& range, std::span<float> first)
 
 constexpr std::int64_t kMostSums = 512;
 
-__global__ void lamb_moments_kernel(Range range, LambStep step, Matrix first, Matrix second,
+__global__ void lamb_moments_kernel(Operands range, LambStep step, Matrix first, Matrix second,
                                     std::int64_t n, LambNorms* partial) {
   LambNorms sum;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x * kPack;
@@ -141,7 +199,7 @@ void lamb_first(const Lamb& options, const UpdateRange& range, std::span<float> 
   auto* partial = static_cast<LambNorms*>(
       current_stream().scratch(kMostSums * static_cast<std::int64_t>(sizeof(LambNorms))));
   cuda::launch("lamb_moments", lamb_moments_kernel, dim3(static_cast<unsigned>(blocks)), kThreads,
-               0, Range(range), LambStep(options, range), matrix_of_span(first),
+               0, Operands(range), LambStep(options, range), matrix_of_span(first),
                matrix_of_span(second), n, partial);
   if (norms)
     cuda::launch("lamb_moments", add_norms, dim3(1), kThreads, 0,
@@ -149,7 +207,7 @@ void lamb_first(const Lamb& options, const UpdateRange& range, std::span<float> 
 }
 
 struct LambApply {
-  Range range;
+  Operands range;
   LambStep step;
   Matrix first, second;
   LambFactor factor_of;
@@ -171,7 +229,7 @@ void lamb_second(const Lamb& options, std::int64_t step, const LambNorms* norms,
                  const UpdateRange& range, std::span<const float> first,
                  std::span<const float> second) {
   cuda::for_packs("lamb_apply", packs_of(range),
-                  LambApply{Range(range), LambStep(options, range), matrix_of_span(first),
+                  LambApply{Operands(range), LambStep(options, range), matrix_of_span(first),
                             matrix_of_span(second), LambFactor(options, step, range), norms});
 }
 

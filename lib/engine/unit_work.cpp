@@ -18,6 +18,20 @@ std::span<float> floats(float* first, std::int64_t count) {
   return {first, static_cast<std::size_t>(count)};
 }
 
+/// What of these elements lies in a piece, counted from its first; empty where nothing does.
+Range part_of(const Range& elements, const Range& piece) {
+  const Range both = overlap(elements, piece);
+  return both.size() > 0 ? Range{both.begin - piece.begin, both.end - piece.begin} : Range{};
+}
+
+/// The same of each range.
+std::vector<Range> parts_of(const std::vector<Range>& ranges, const Range& piece) {
+  std::vector<Range> parts;
+  for (const Range& range : ranges)
+    if (const Range part = part_of(range, piece); part.size() > 0) parts.push_back(part);
+  return parts;
+}
+
 }  // namespace
 
 UnitWork::UnitWork(const program::Compiled& compiled, const program::Instruction& instruction,
@@ -57,19 +71,19 @@ void UnitWork::resolve_pieces(const program::Compiled& compiled, const comm::Coo
     }
   speaks_in_tensor_ = at.tensor == 0;
   speaks_ = instruction_.part == Part::share || store_.seat().share == 0 || unit_.ranks == 1;
-  state::for_each_run(
-      unit_, instruction_.part, instruction_.elements, store_.seat().share,
-      [&](const state::Run& run) {
-        Piece piece;
-        piece.flat = run.flat;
-        resolve_memory(compiled, run, piece);
-        add_spans(piece);
-        if (instruction_.kind == Kind::norm && counts(at))
-          for (const Range& range : optim::norm_ranges(unit_, at.tensor))
-            if (const Range both = overlap(range, run.flat); both.size() > 0)
-              piece.counted.push_back({both.begin - run.flat.begin, both.end - run.flat.begin});
-        pieces_.push_back(std::move(piece));
-      });
+  state::for_each_run(unit_, instruction_.part, instruction_.elements, store_.seat().share,
+                      [&](const state::Run& run) {
+                        Piece piece;
+                        piece.flat = run.flat;
+                        resolve_memory(compiled, run, piece);
+                        if (instruction_.kind == Kind::norm && counts(at))
+                          piece.counted = parts_of(optim::norm_ranges(unit_, at.tensor), run.flat);
+                        if (!tensor_norms_.empty())
+                          add_tensors(piece);
+                        else if (instruction_.kind == Kind::update)
+                          piece.undecayed = parts_of(optim::undecayed_ranges(unit_), run.flat);
+                        pieces_.push_back(std::move(piece));
+                      });
 }
 
 /// Every logical gradient element counts once over the world.
@@ -121,17 +135,13 @@ void UnitWork::resolve_memory(const program::Compiled& compiled, const state::Ru
         values(*holder(compiled, Purpose::moments, static_cast<std::int32_t>(m)));
 }
 
-void UnitWork::add_spans(Piece& piece) const {
-  if (instruction_.kind != Kind::update && instruction_.kind != Kind::trust) return;
-  const std::vector<optim::UpdateSpan> all = optim::update_spans(unit_, optimizer_);
+void UnitWork::add_tensors(Piece& piece) const {
+  const std::vector<optim::TensorSpan> all = optim::tensor_spans(unit_);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const Range both = overlap(all[i].elements, piece.flat);
-    if (both.size() <= 0) continue;
-    optim::UpdateSpan span = all[i];
-    span.elements = {both.begin - piece.flat.begin, both.end - piece.flat.begin};
-    piece.spans.push_back(span);
-    if (tensor_norms_.empty()) continue;
-    const bool mine = speaks_ && (span.divided || speaks_in_tensor_);
+    const Range inside = part_of(all[i].elements, piece.flat);
+    if (inside.size() == 0) continue;
+    piece.tensors.push_back({inside, all[i].decays, all[i].divided});
+    const bool mine = speaks_ && (all[i].divided || speaks_in_tensor_);
     piece.norms.push_back(instruction_.kind == Kind::update || mine ? &tensor_norms_[i] : nullptr);
   }
 }
@@ -150,15 +160,15 @@ void UnitWork::trust(const optim::StepScalars& scalars) const {
   if (instruction_.accumulate == 0)
     zero({reinterpret_cast<float*>(tensor_norms_.data()), tensor_norms_.size_bytes() / 4});
   for (const Piece& piece : pieces_)
-    optim::lamb_begin(optimizer_, scalars, piece.spans, piece.memory, piece.norms);
+    optim::lamb_begin(optimizer_, scalars, piece.tensors, piece.memory, piece.norms);
 }
 
 void UnitWork::update(const optim::StepScalars& scalars) const {
   for (const Piece& piece : pieces_)
     if (tensor_norms_.empty())
-      optim::update_unit(optimizer_, scalars, piece.spans, piece.memory);
+      optim::update_unit(optimizer_, scalars, piece.undecayed, piece.memory);
     else
-      optim::lamb_finish(optimizer_, scalars, piece.spans, piece.norms, piece.memory);
+      optim::lamb_finish(optimizer_, scalars, piece.tensors, piece.norms, piece.memory);
 }
 
 void UnitWork::zero(std::span<float> values) const {

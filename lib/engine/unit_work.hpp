@@ -30,15 +30,17 @@ class UnitWork {
     float* source = nullptr;  // accumulate, norm
     float* target = nullptr;  // accumulate
     optim::UnitMemory memory;
-    std::vector<optim::UpdateSpan> spans;    // relative to the piece
-    std::vector<kernels::LambNorms*> norms;  // LAMB: of each span's tensor; null: not its to add
-    std::vector<Range> counted;              // norm: relative to the piece
+    // Relative to the piece:
+    std::vector<Range> counted;              // norm
+    std::vector<Range> undecayed;            // update, element by element
+    std::vector<optim::TensorSpan> tensors;  // LAMB
+    std::vector<kernels::LambNorms*> norms;  // LAMB: of each tensor; null: not its to add
   };
 
   void resolve_clear(const program::Compiled& compiled);
   void resolve_pieces(const program::Compiled& compiled, const comm::Coordinates& at);
   void resolve_memory(const program::Compiled& compiled, const state::Run& run, Piece& piece) const;
-  void add_spans(Piece& piece) const;
+  void add_tensors(Piece& piece) const;
   bool counts(const comm::Coordinates& at) const;
   const program::Buffer* holder(const program::Compiled& compiled, program::Purpose content,
                                 std::int32_t number = 0) const;

@@ -40,22 +40,25 @@ bool needs_tensor_norms(const deck::OptimizerConfig& optimizer) {
   return optimizer.type == OptimizerType::lamb;
 }
 
-std::vector<UpdateSpan> update_spans(const nn::Unit& unit, const deck::OptimizerConfig& optimizer) {
-  std::vector<UpdateSpan> spans;
+std::vector<Range> undecayed_ranges(const nn::Unit& unit) {
+  std::vector<Range> ranges;
+  bool decays = true;  // the parameter before
   for (const nn::PlacedParameter* placed : by_offset(unit)) {
-    const Range elements{placed->offset, placed->offset + placed->elements()};
-    const bool decays = placed->parameter.decays;
-    if (needs_tensor_norms(optimizer)) {
-      spans.push_back({elements, decays, divided(*placed)});
-    } else if (!spans.empty() && spans.back().decays == decays) {
-      spans.back().elements.end = elements.end;
-    } else {
-      // The gap between parameters holds zeros and stays zero: it may go with either neighbour.
-      const std::int64_t begin = spans.empty() ? 0 : spans.back().elements.end;
-      spans.push_back({{begin, elements.end}, decays, false});
-    }
+    if (!decays) ranges.back().end = placed->offset;
+    const bool begins = decays && !placed->parameter.decays;
+    decays = placed->parameter.decays;
+    if (begins) ranges.push_back({placed->offset, placed->offset});
   }
-  if (!needs_tensor_norms(optimizer) && !spans.empty()) spans.back().elements.end = unit.elements;
+  if (!decays) ranges.back().end = unit.elements;
+  return ranges;
+}
+
+std::vector<TensorSpan> tensor_spans(const nn::Unit& unit) {
+  std::vector<TensorSpan> spans;
+  for (const nn::PlacedParameter* placed : by_offset(unit))
+    spans.push_back({{placed->offset, placed->offset + placed->elements()},
+                     placed->parameter.decays,
+                     divided(*placed)});
   return spans;
 }
 

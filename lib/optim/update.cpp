@@ -20,14 +20,25 @@ TensorView part(const TensorView& whole, const Range& range) {
 }
 
 kernels::UpdateRange range_of(const OptimizerConfig& optimizer, const StepScalars& scalars,
-                              const UpdateSpan& span, const UnitMemory& memory) {
-  return {.master = part(memory.master, span.elements),
-          .weights = part(memory.weights, span.elements),
-          .gradient = part(memory.gradient, span.elements),
+                              const UnitMemory& memory) {
+  return {.master = memory.master,
+          .weights = memory.weights,
+          .gradient = memory.gradient,
           .gradient_scale = static_cast<float>(scalars.gradient_factor),
           .learning_rate = scalars.learning_rate,
-          .weight_decay = span.decays ? optimizer.weight_decay : 0,
+          .weight_decay = optimizer.weight_decay,
+          .undecayed = {},
           .space = memory.space};
+}
+
+kernels::UpdateRange range_of(const OptimizerConfig& optimizer, const StepScalars& scalars,
+                              const TensorSpan& span, const UnitMemory& memory) {
+  kernels::UpdateRange range = range_of(optimizer, scalars, memory);
+  range.master = part(memory.master, span.elements);
+  range.weights = part(memory.weights, span.elements);
+  range.gradient = part(memory.gradient, span.elements);
+  if (!span.decays) range.weight_decay = 0;
+  return range;
 }
 
 kernels::Lamb lamb_of(const OptimizerConfig& optimizer, const StepScalars& scalars) {
@@ -39,11 +50,13 @@ kernels::Lamb lamb_of(const OptimizerConfig& optimizer, const StepScalars& scala
           .bias_correction = optimizer.bias_correction};
 }
 
-void update_span(const OptimizerConfig& optimizer, const StepScalars& scalars,
-                 const UpdateSpan& span, const UnitMemory& memory) {
-  const kernels::UpdateRange range = range_of(optimizer, scalars, span, memory);
-  const std::span<float> first = part(memory.states[0], span.elements);
-  const std::span<float> second = part(memory.states[1], span.elements);
+}  // namespace
+
+void update_unit(const OptimizerConfig& optimizer, const StepScalars& scalars,
+                 std::span<const Range> undecayed, const UnitMemory& memory) {
+  kernels::UpdateRange range = range_of(optimizer, scalars, memory);
+  range.undecayed = undecayed;
+  const auto& [first, second] = memory.states;
   switch (optimizer.type) {
     case OptimizerType::adam:
     case OptimizerType::adamw:
@@ -65,15 +78,8 @@ void update_span(const OptimizerConfig& optimizer, const StepScalars& scalars,
   fail(Exit::kUnexpected, "LAMB's update has two halves: lamb_begin and lamb_finish");
 }
 
-}  // namespace
-
-void update_unit(const OptimizerConfig& optimizer, const StepScalars& scalars,
-                 std::span<const UpdateSpan> spans, const UnitMemory& memory) {
-  for (const UpdateSpan& span : spans) update_span(optimizer, scalars, span, memory);
-}
-
 void lamb_begin(const OptimizerConfig& optimizer, const StepScalars& scalars,
-                std::span<const UpdateSpan> spans, const UnitMemory& memory,
+                std::span<const TensorSpan> spans, const UnitMemory& memory,
                 std::span<kernels::LambNorms* const> norms) {
   check(norms.size() == spans.size(), Exit::kUnexpected,
         "expected room for the norms of {} tensors, found {}", spans.size(), norms.size());
@@ -85,7 +91,7 @@ void lamb_begin(const OptimizerConfig& optimizer, const StepScalars& scalars,
 }
 
 void lamb_finish(const OptimizerConfig& optimizer, const StepScalars& scalars,
-                 std::span<const UpdateSpan> spans, std::span<kernels::LambNorms* const> norms,
+                 std::span<const TensorSpan> spans, std::span<kernels::LambNorms* const> norms,
                  const UnitMemory& memory) {
   check(norms.size() == spans.size(), Exit::kUnexpected,
         "expected the norms of {} tensors, found {}", spans.size(), norms.size());

@@ -32,6 +32,8 @@ inline constexpr std::int64_t kMemory = std::int64_t{2} << 30;
 /// Bytes of device memory in use, and how many pieces were ever taken.
 std::int64_t memory_in_use();
 std::int64_t allocations();
+/// How many kernels were ever launched.
+std::int64_t launches();
 /// How often an event is asked in vain before the question does the work that it stands behind; at
 /// first what TRIREME_EMULATED_PATIENCE in the environment says, or 0. Without patience copies are
 /// early and kernels late; with much of it copies come when they are waited for.

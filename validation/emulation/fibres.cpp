@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <exception>
 #include <memory>
 #include <vector>
@@ -50,6 +51,8 @@ emulation_switch:
 
 namespace emulation {
 namespace {
+
+std::atomic<std::int64_t> g_launches{0};
 
 #ifdef __x86_64__
 /// A place to go on at: a stack.
@@ -226,8 +229,12 @@ cudaError_t check_launch(const cudaLaunchConfig_t& config) {
                     config.blockDim.z == 1 && grid.x > 0 && grid.x < 1u << 31 && grid.y > 0 &&
                     grid.y < 1u << 16 && grid.z > 0 && grid.z < 1u << 16 &&
                     config.dynamicSmemBytes <= kSharedMemory;
-  return fits ? cudaSuccess : cudaErrorInvalidConfiguration;
+  if (!fits) return cudaErrorInvalidConfiguration;
+  ++g_launches;
+  return cudaSuccess;
 }
+
+std::int64_t launches() { return g_launches; }
 
 void run(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
   Block& b = block();

@@ -242,12 +242,13 @@ void LocalRun::Impl::update(const deck::OptimizerConfig& optimizer,
   };
   for (std::size_t u = 0; u < model.units.size(); ++u) {
     if (model.units[u].frozen) continue;
-    const auto spans = optim::update_spans(model.units[u], optimizer);
     if (!optim::needs_tensor_norms(optimizer)) {
+      const auto undecayed = optim::undecayed_ranges(model.units[u]);
       for (auto& rank : memory.ranks)
-        optim::update_unit(optimizer, scalars, spans, memory_of(rank.units[u]));
+        optim::update_unit(optimizer, scalars, undecayed, memory_of(rank.units[u]));
       continue;
     }
+    const auto spans = optim::tensor_spans(model.units[u]);
     std::vector<std::vector<kernels::LambNorms>> norms;  // by rank
     for (auto& rank : memory.ranks) {
       norms.emplace_back(spans.size());

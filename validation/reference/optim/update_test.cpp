@@ -66,9 +66,9 @@ nn::Unit small_unit() {
 /// The unit's buffers, and how its elements are numbered in the golden file.
 class SmallModel {
  public:
-  explicit SmallModel(const deck::OptimizerConfig& optimizer)
+  SmallModel()
       : unit_(small_unit()),
-        spans_(update_spans(unit_, optimizer)),
+        undecayed_(undecayed_ranges(unit_)),
         master_(size()),
         gradient_(size()),
         states_{std::vector<float>(size()), std::vector<float>(size())} {
@@ -85,7 +85,7 @@ class SmallModel {
     return sum;
   }
   void update(const deck::OptimizerConfig& optimizer, const StepScalars& scalars) {
-    update_unit(optimizer, scalars, spans_,
+    update_unit(optimizer, scalars, undecayed_,
                 {.master = master_,
                  .weights = {},
                  .gradient = gradient_,
@@ -105,7 +105,7 @@ class SmallModel {
   }
 
   nn::Unit unit_;
-  std::vector<UpdateSpan> spans_;
+  std::vector<Range> undecayed_;
   std::vector<float> master_, gradient_;
   std::array<std::vector<float>, kMaxStates> states_;
 };
@@ -117,7 +117,7 @@ double largest_difference(const Case& golden, PlantDeck plant_deck, PlantScalars
   deck::Deck deck = deck_of(golden.head);
   plant_deck(deck);
   StepControl control(deck);
-  SmallModel model(deck.optimizer);
+  SmallModel model;
   double difference = 0;
   for (const std::string& line : golden.lines) {
     std::istringstream text(line);

@@ -175,6 +175,88 @@ TEST(Adam, FollowsItsFormula) {
     }
 }
 
+/// Ranges without decay: `count` of them at odd places, some one element long, some touching.
+std::vector<Range> random_ranges(std::size_t count, std::uint64_t seed) {
+  const Values noise = TestTensor::random({kCount}, DType::f32, seed, 1).values();
+  std::vector<Range> ranges;
+  const auto room = kCount / static_cast<std::int64_t>(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = [&](std::size_t k) {
+      return static_cast<std::int64_t>(std::abs(noise[2 * i + k]) * 1e6);
+    };
+    const std::int64_t first = static_cast<std::int64_t>(i) * room;
+    const std::int64_t begin = first + (i % 3 == 0 ? 0 : at(0) % (room / 2));
+    const std::int64_t size = i % 3 == 1 ? 1 : 1 + at(1) % (room - (begin - first));
+    ranges.push_back({begin, i % 3 == 0 ? first + room : begin + size});
+  }
+  return ranges;
+}
+
+/// `step` in one call with these ranges, against a call for each stretch of equal decay.
+template <class Call>
+void expect_one_call_as_many(const Call& call) {
+  for (const std::size_t count : {1u, 7u, 64u, 65u, 200u}) {
+    const std::vector<Range> ranges = random_ranges(count, 40 + count);
+    const auto train = [&](const std::vector<Range>& undecayed) {
+      return run([&](State& s, int t, std::span<const float> g, std::int64_t, std::int64_t) {
+        UpdateRange range = range_of(s, g, 0, kCount);
+        range.undecayed = undecayed;
+        call(t, range, s.m.span(), s.v.span());
+      });
+    };
+    const State apart =
+        run([&](State& s, int t, std::span<const float> g, std::int64_t, std::int64_t) {
+          const auto stretch = [&](std::int64_t begin, std::int64_t end, double decay) {
+            UpdateRange range = range_of(s, g, begin, end);
+            range.weight_decay = decay;
+            if (begin < end) call(t, range, part(s.m, begin, end), part(s.v, begin, end));
+          };
+          std::int64_t done = 0;
+          for (const Range& range : ranges) {
+            stretch(done, range.begin, kDecay);
+            stretch(range.begin, range.end, 0);
+            done = range.end;
+          }
+          stretch(done, kCount, kDecay);
+        });
+    const State together = train(ranges);
+    EXPECT_EQ(together.values(), apart.values()) << count << " ranges";
+    EXPECT_EQ(together.copy.values(), apart.copy.values()) << count << " ranges";
+    std::vector<Range> shifted = ranges;  // the fault: one element more decays
+    ++shifted.back().begin;
+    if (shifted.back().size() == 0) shifted.pop_back();
+    EXPECT_NE(train(shifted).values(), apart.values()) << count << " ranges";
+  }
+}
+
+TEST(Undecayed, OneCallGivesTheBitsOfACallForEachStretch) {
+  for (const bool decoupled : {true, false})
+    expect_one_call_as_many([=](int t, const UpdateRange& range, auto m, auto v) {
+      Adam adam;
+      adam.decoupled = decoupled;
+      adam_update(adam, t, range, m, v);
+    });
+  for (const double momentum : {0.0, 0.9})
+    expect_one_call_as_many([=](int t, const UpdateRange& range, auto m, auto) {
+      sgd_update({momentum, 0, false}, t, range, m);
+    });
+  expect_one_call_as_many(
+      [](int, const UpdateRange& range, auto m, auto) { lion_update({}, range, m); });
+}
+
+TEST(Undecayed, RangesThatAreNoneAreNamed) {
+  State s;
+  UpdateRange range = range_of(s, placed_gradient(1), 0, kCount);
+  for (const std::vector<Range>& bad :
+       {std::vector<Range>{{5, 9}, {8, 10}}, {{5, 5}}, {{-1, 3}}, {{9, kCount + 1}}}) {
+    range.undecayed = bad;
+    EXPECT_THROW(adam_update({}, 1, range, s.m.span(), s.v.span()), Error);
+  }
+  const std::vector<Range> some{{3, 5}};
+  range.undecayed = some;
+  EXPECT_THROW(lamb_moments({}, range, s.m.span(), s.v.span(), nullptr), Error);
+}
+
 TEST(Adam, FirstStepMovesByTheRate) {
   // m / c1 = g and v / c2 = g^2 at step 1: PyTorch's AdamW moves every weight by lr sign(g).
   const std::vector<float> slopes{1, -2, 3, 1e-3f, -1e3f, 5, 6, 7, 8};

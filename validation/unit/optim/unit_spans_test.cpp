@@ -60,64 +60,57 @@ TEST(States, AreNamedAsInPyTorch) {
   EXPECT_EQ(names(sgd, 0.9), Names{"momentum_buffer"});
 }
 
-/// For every element of the buffer, how often the spans cover it and whether they decay it.
-struct Coverage {
-  std::vector<int> times;
-  std::vector<bool> decays;
-};
-Coverage coverage(const nn::Unit& unit, const std::vector<UpdateSpan>& spans) {
-  Coverage c{std::vector<int>(static_cast<std::size_t>(unit.elements)),
-             std::vector<bool>(static_cast<std::size_t>(unit.elements))};
-  for (const UpdateSpan& span : spans)
-    for (std::int64_t e = span.elements.begin; e < span.elements.end; ++e) {
-      ++c.times.at(static_cast<std::size_t>(e));
-      c.decays.at(static_cast<std::size_t>(e)) = span.decays;
-    }
-  return c;
-}
-
-/// True when every element of every parameter is in one span that treats it as its flag says.
-bool treats_all_once(const nn::Unit& unit, const std::vector<UpdateSpan>& spans) {
-  const Coverage c = coverage(unit, spans);
-  for (const int times : c.times)
-    if (times > 1) return false;
+/// True when every element of every parameter decays as its flag says, and the ranges are kernels'.
+bool treats_all_alike(const nn::Unit& unit, const std::vector<Range>& undecayed) {
+  std::vector<bool> decays(static_cast<std::size_t>(unit.elements), true);
+  std::int64_t end = -1;
+  for (const Range& range : undecayed) {
+    if (range.begin <= end || range.size() <= 0) return false;  // neighbours are joined
+    end = range.end;
+    for (std::int64_t e = range.begin; e < range.end; ++e)
+      decays.at(static_cast<std::size_t>(e)) = false;
+  }
   for (const nn::PlacedParameter& placed : unit.parameters)
     for (std::int64_t e = placed.offset; e < placed.offset + placed.elements(); ++e)
-      if (c.times.at(static_cast<std::size_t>(e)) != 1 ||
-          c.decays.at(static_cast<std::size_t>(e)) != placed.parameter.decays)
-        return false;
+      if (decays.at(static_cast<std::size_t>(e)) != placed.parameter.decays) return false;
   return true;
 }
 
-TEST(UpdateSpans, TreatEveryElementOnceAndAsItsFlagSays) {
-  for (const std::int64_t tensor : {1, 2})
-    for (const auto type : {deck::OptimizerType::adamw, deck::OptimizerType::lamb}) {
-      const nn::Unit unit = block(tensor);
-      auto spans = update_spans(unit, optimizer(type));
-      EXPECT_TRUE(treats_all_once(unit, spans));
-      auto fault = spans;
-      fault[1].decays = !fault[1].decays;
-      EXPECT_FALSE(treats_all_once(unit, fault));
-      fault = spans;
-      ++fault[0].elements.begin;
-      EXPECT_FALSE(treats_all_once(unit, fault));
+TEST(UndecayedRanges, AreNormsAndBiasesAlone) {
+  for (const std::int64_t tensor : {1, 2}) {
+    const nn::Unit unit = block(tensor);
+    const std::vector<Range> ranges = undecayed_ranges(unit);
+    EXPECT_EQ(ranges.size(), 2u) << "q k | q.bias | out | out.bias, norm";
+    EXPECT_TRUE(treats_all_alike(unit, ranges));
+    for (const int fault : {0, 1, 2}) {
+      std::vector<Range> faulty = ranges;
+      if (fault == 0) ++faulty[0].begin;
+      if (fault == 1) faulty.pop_back();
+      if (fault == 2) faulty.insert(faulty.begin(), {0, 1});
+      EXPECT_FALSE(treats_all_alike(unit, faulty)) << "planted fault " << fault;
     }
+  }
 }
 
-TEST(UpdateSpans, AreFewForElementWiseRulesAndOneATensorForLamb) {
-  const nn::Unit unit = block(2);
-  // q k | q.bias | out | out.bias, norm (tail): neighbours of equal decay are one call.
-  const auto merged = update_spans(unit, optimizer(deck::OptimizerType::adamw));
-  EXPECT_EQ(merged.size(), 4u);
-  EXPECT_EQ(merged.front().elements.begin, 0);
-  EXPECT_EQ(merged.back().elements.end, unit.elements);
-  for (std::size_t i = 1; i < merged.size(); ++i)
-    EXPECT_EQ(merged[i].elements.begin, merged[i - 1].elements.end);
-  const auto single = update_spans(unit, optimizer(deck::OptimizerType::lamb));
-  EXPECT_EQ(single.size(), unit.parameters.size());
-  int divided = 0;
-  for (const UpdateSpan& span : single) divided += span.divided;
-  EXPECT_EQ(divided, 4) << "q, k, q.bias and out are divided over the tensor group";
+TEST(TensorSpans, AreTheParametersInOrder) {
+  for (const std::int64_t tensor : {1, 2}) {
+    const nn::Unit unit = block(tensor);
+    const std::vector<TensorSpan> spans = tensor_spans(unit);
+    ASSERT_EQ(spans.size(), unit.parameters.size());
+    int divided = 0;
+    std::int64_t end = 0;
+    for (const TensorSpan& span : spans) {
+      EXPECT_GE(span.elements.begin, end);
+      end = span.elements.end;
+      divided += span.divided;
+      const auto same = [&](const nn::PlacedParameter& placed) {
+        return placed.offset == span.elements.begin && placed.elements() == span.elements.size() &&
+               placed.parameter.decays == span.decays;
+      };
+      EXPECT_EQ(std::count_if(unit.parameters.begin(), unit.parameters.end(), same), 1);
+    }
+    EXPECT_EQ(divided, 4) << "q, k, q.bias and out are divided over the tensor group";
+  }
 }
 
 /// Logical elements that all tensor ranks together add to the norm.

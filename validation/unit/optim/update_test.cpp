@@ -30,10 +30,11 @@ nn::Unit unit_of(std::int64_t tensor) {
 
 /// What tensor rank `index` of `tensor` holds of one model.
 struct RankModel {
-  RankModel(const deck::OptimizerConfig& optimizer, std::int64_t tensor, std::int64_t index)
+  RankModel(std::int64_t tensor, std::int64_t index)
       : unit(unit_of(tensor)),
         first_row(index * kRows / tensor),
-        spans(update_spans(unit, optimizer)),
+        undecayed(undecayed_ranges(unit)),
+        spans(tensor_spans(unit)),
         norms(spans.size()),
         master(static_cast<std::size_t>(unit.elements)),
         gradient(master.size()),
@@ -64,7 +65,8 @@ struct RankModel {
 
   nn::Unit unit;
   std::int64_t first_row;
-  std::vector<UpdateSpan> spans;
+  std::vector<Range> undecayed;
+  std::vector<TensorSpan> spans;
   std::vector<kernels::LambNorms> norms;
   std::vector<float> master, gradient, first, second;
 };
@@ -97,8 +99,7 @@ void add_norms(std::vector<RankModel>& ranks) {
 std::vector<RankModel> train(const deck::OptimizerConfig& optimizer, std::int64_t tensor,
                              bool exchange_norms = true) {
   std::vector<RankModel> ranks;
-  for (std::int64_t index = 0; index < tensor; ++index)
-    ranks.emplace_back(optimizer, tensor, index);
+  for (std::int64_t index = 0; index < tensor; ++index) ranks.emplace_back(tensor, index);
   for (int step = 1; step <= 5; ++step) {
     const StepScalars now = scalars_of(step);
     for (RankModel& rank : ranks) {
@@ -107,7 +108,7 @@ std::vector<RankModel> train(const deck::OptimizerConfig& optimizer, std::int64_
       if (needs_tensor_norms(optimizer))
         lamb_begin(optimizer, now, rank.spans, rank.memory(), rank.places());
       else
-        update_unit(optimizer, now, rank.spans, rank.memory());
+        update_unit(optimizer, now, rank.undecayed, rank.memory());
     }
     if (!needs_tensor_norms(optimizer)) continue;
     if (exchange_norms) add_norms(ranks);
@@ -156,8 +157,8 @@ TEST(Update, OnlyDecayingParametersFeelWeightDecay) {
 
 TEST(Update, LambInOnePieceIsABugReport) {
   const auto optimizer = optimizer_of(deck::OptimizerType::lamb);
-  RankModel model(optimizer, 1, 0);
-  EXPECT_THROW(update_unit(optimizer, scalars_of(1), model.spans, model.memory()), Error);
+  RankModel model(1, 0);
+  EXPECT_THROW(update_unit(optimizer, scalars_of(1), model.undecayed, model.memory()), Error);
   EXPECT_THROW(lamb_begin(optimizer, scalars_of(1), model.spans, model.memory(), {}), Error);
 }
 
