@@ -55,8 +55,9 @@ void attention_backward(const AttentionShape& shape, const TensorView& dq, const
                         const TensorView& k, const TensorView& v, const TensorView& out,
                         const TensorView& lse, const AttentionOptions& options = {});
 
-/// What computes attention of this dtype: "own kernels"; on a GPU where cuDNN was found, for 16-bit
-/// dtypes, "cuDNN 9.19.0, own kernels for documents and dropout" (attention_cudnn.hpp).
+/// What computes attention of this dtype: "own kernels"; on a GPU, for 16-bit dtypes, "own kernels
+/// on tensor cores" (which heads of more than 128 elements do without) and, where cuDNN was found,
+/// "cuDNN 9.19.0; for documents and dropout own kernels on tensor cores" (attention_cudnn.hpp).
 std::string attention_path(DType dtype, MemorySpace space = MemorySpace::host);
 
 /// Multiply-adds x 2 that one call needs, masked half not counted (documents are not considered):

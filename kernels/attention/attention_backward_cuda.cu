@@ -1,6 +1,6 @@
-// Backward attention on a GPU, without atomics: one kernel sums over queries for a tile of keys
-// (dk, dv), another over keys for a tile of queries (dq). Scores are computed in both: 1.4 times
-// the arithmetic, and every sum has one order.
+// Backward attention on a GPU on fp32 units, without atomics: one kernel sums over queries for a
+// tile of keys (dk, dv), another over keys for a tile of queries (dq). Scores are computed in
+// both: 1.4 times the arithmetic, and every sum has one order.
 
 #include "kernels/attention/attention_cudnn.hpp"
 #include "kernels/attention/attention_tile.cuh"
@@ -15,14 +15,9 @@ constexpr int kSide = 32;  ///< queries and keys of a tile: one row a row of thr
 static_assert(kSide == kRowThreads);
 constexpr int kOwnKeys = kSide / kLanes;
 
-struct DeviceGradients {
-  Matrix dout, dq, dk, dv;
-  float* delta;  ///< [batch, heads, seq]: rowsum(dout out)
-};
-
 template <int kWidth>
-constexpr std::size_t kBackwardFloats =
-    4 * Tile<kSide, kWidth>::kFloats + 2 * Tile<kSide, kSide>::kFloats;
+constexpr std::size_t kBackwardBytes = sizeof(float) * (4 * Tile<kSide, kWidth>::kFloats +
+                                                        2 * Tile<kSide, kSide>::kFloats);
 
 /// The tiles of one step: queries and their gradients against keys and values.
 template <int kWidth>
@@ -187,15 +182,16 @@ void backward(const AttentionShape& shape, const TensorView& dq, const TensorVie
   cuda::launch("attention_delta", delta_kernel,
                dim3(static_cast<unsigned>(shape.tokens() * shape.heads)), cuda::kWarp, 0, call,
                gradients);
+  if (backward_on_tensor_cores(call, gradients, q.dtype)) return;
   with_tile_width(shape.head_dim, [&](auto width) {
     const auto tiles = static_cast<unsigned>(cuda::blocks_for(shape.seq, kSide));
     const auto samples = static_cast<unsigned>(shape.batch);
     launch_wide("attention_backward", keys_kernel<width>,
-                dim3(tiles, static_cast<unsigned>(shape.kv_heads), samples), kBackwardFloats<width>,
-                call, gradients);
+                dim3(tiles, static_cast<unsigned>(shape.kv_heads), samples), kThreads,
+                kBackwardBytes<width>, call, gradients);
     launch_wide("attention_backward", queries_kernel<width>,
-                dim3(tiles, static_cast<unsigned>(shape.heads), samples), kBackwardFloats<width>,
-                call, gradients);
+                dim3(tiles, static_cast<unsigned>(shape.heads), samples), kThreads,
+                kBackwardBytes<width>, call, gradients);
   });
 }
 

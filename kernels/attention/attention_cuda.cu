@@ -1,4 +1,5 @@
-// Forward attention on a GPU: a block holds a tile of queries and goes through the keys they see.
+// Forward attention on a GPU on fp32 units: a block holds a tile of queries and goes through the
+// keys they see.
 
 #include "kernels/attention/attention_cudnn.hpp"
 #include "kernels/attention/attention_tile.cuh"
@@ -19,9 +20,9 @@ template <int kWidth>
 constexpr int kQueries = kWidth <= 128 ? 64 : 32;
 
 template <int kWidth>
-constexpr std::size_t kForwardFloats =
-    Tile<kQueries<kWidth>, kWidth>::kFloats + 2 * Tile<kKeys, kWidth>::kFloats +
-    Tile<kQueries<kWidth>, kKeys>::kFloats;
+constexpr std::size_t kForwardBytes = sizeof(float) * (Tile<kQueries<kWidth>, kWidth>::kFloats +
+                                                       2 * Tile<kKeys, kWidth>::kFloats +
+                                                       Tile<kQueries<kWidth>, kKeys>::kFloats);
 
 struct Larger {
   constexpr float operator()(float a, float b) const { return a > b ? a : b; }
@@ -120,17 +121,20 @@ void forward(const AttentionShape& shape, const TensorView& out, const TensorVie
              const AttentionOptions& options) {
   if (forward_by_cudnn(shape, out, lse, q, k, v, options)) return;
   const DeviceCall call = device_call(shape, out, lse, q, k, v, options);
+  if (forward_on_tensor_cores(call, q.dtype)) return;
   with_tile_width(shape.head_dim, [&](auto width) {
     launch_wide("attention_forward", forward_kernel<width>,
                 dim3(static_cast<unsigned>(cuda::blocks_for(shape.seq, kQueries<width>)),
                      static_cast<unsigned>(shape.heads), static_cast<unsigned>(shape.batch)),
-                kForwardFloats<width>, call);
+                kThreads, kForwardBytes<width>, call);
   });
 }
 
 std::string path(DType dtype, MemorySpace) {
   const std::string cudnn = cudnn_attention(dtype);
-  return cudnn.empty() ? "own kernels" : cudnn + ", own kernels for documents and dropout";
+  if (dtype == DType::f32) return "own kernels";
+  const std::string own = "own kernels on tensor cores";
+  return cudnn.empty() ? own : cudnn + "; for documents and dropout " + own;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #pragma once
 // Flash attention of NVIDIA's cuDNN, where it is installed and takes the call: 16-bit tensors, no
-// dropout, no documents. It runs on tensor cores, which the own kernels do not use. Private to
-// kernels/attention.
+// dropout, no documents. Private to kernels/attention.
 //
 // cuDNN is opened at the first call, not linked: a program starts without it. The environment
 // variable TRIREME_ATTENTION says "own" (never), "cudnn" (not finding it is an error) or nothing

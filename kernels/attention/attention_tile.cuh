@@ -2,9 +2,10 @@
 // What forward and backward attention on a GPU share: the call, tiles in shared memory, masks and
 // dropout. Private to kernels/attention.
 //
-// A block has 256 threads: 32 rows of 8. Thread (row, lane) makes the scores of its rows with keys
-// lane, lane + 8, ... and the columns lane, lane + 8, ... of its rows' results. Products run on
-// fp32 units from tiles in fp32: simple and right. Tensor cores (cuDNN) come later.
+// Here products run on fp32 units from tiles in fp32: for fp32 and for heads of more than 128
+// elements. A block has 256 threads: 32 rows of 8. Thread (row, lane) makes the scores of its rows
+// with keys lane, lane + 8, ... and the columns lane, lane + 8, ... of its rows' results.
+// Narrower heads of 16-bit numbers run on tensor cores (attention_tensor.cuh).
 
 #include "kernels/attention/attention.hpp"
 #include "kernels/base/device_kernel.cuh"
@@ -49,12 +50,36 @@ struct DeviceCall {
     const std::int64_t element = ((first_head + head) * shape.seq + i) * shape.seq + key;
     return stream.keep(element) ? dropout.scale() : 0.0f;
   }
+  /// Those of the four keys from `key` on.
+  __device__ void keep_factors(const DropoutStream& stream, std::int64_t head, std::int64_t i,
+                               std::int64_t key, float (&factors)[4]) const {
+    const std::int64_t element = ((first_head + head) * shape.seq + i) * shape.seq + key;
+    if (dropout.active() && element % 4 == 0) {  // one draw gives all four
+      const auto words = stream.words(element / 4);
+      for (int e = 0; e < 4; ++e)
+        factors[e] = stream.keeps(words[static_cast<std::size_t>(e)]) ? dropout.scale() : 0.0f;
+    } else {
+      for (int e = 0; e < 4; ++e) factors[e] = keep_factor(stream, head, i, key + e);
+    }
+  }
+};
+
+/// What backward reads and writes besides.
+struct DeviceGradients {
+  Matrix dout, dq, dk, dv;
+  float* delta;  ///< [batch, heads, seq]: rowsum(dout out)
 };
 
 /// The call of the contract, scale and group made definite.
 DeviceCall device_call(const AttentionShape& shape, const TensorView& out, const TensorView& lse,
                        const TensorView& q, const TensorView& k, const TensorView& v,
                        const AttentionOptions& options);
+
+/// The call on tensor cores, in the current stream; false, and nothing done, where they do not take
+/// the dtype or the width of a head.
+bool forward_on_tensor_cores(const DeviceCall& call, DType dtype);
+bool backward_on_tensor_cores(const DeviceCall& call, const DeviceGradients& gradients,
+                              DType dtype);
 
 /// kRows rows of one head in shared memory; a pitch of kWidth + 1 keeps columns in different banks.
 template <int kRows, int kWidth>
@@ -126,13 +151,12 @@ void with_tile_width(std::int64_t head_dim, const F& f) {
 
 /// launch() with more shared memory than a kernel gets unasked.
 template <class... Parameters, class... Arguments>
-void launch_wide(const char* what, void (*kernel)(Parameters...), dim3 blocks, std::size_t floats,
-                 Arguments&&... arguments) {
-  const std::size_t bytes = floats * sizeof(float);
+void launch_wide(const char* what, void (*kernel)(Parameters...), dim3 blocks, int threads,
+                 std::size_t bytes, Arguments&&... arguments) {
   expect_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    static_cast<int>(bytes)),
               what);
-  cuda::launch(what, kernel, blocks, kThreads, bytes, std::forward<Arguments>(arguments)...);
+  cuda::launch(what, kernel, blocks, threads, bytes, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace trireme::kernels::attention

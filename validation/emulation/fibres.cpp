@@ -5,6 +5,7 @@
 #include "kernels/base/error.hpp"
 
 #include <cuda_runtime.h>
+#include <mma.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +16,7 @@
 
 namespace trireme::cuda {
 /// Dynamic shared memory (kernels/base/device_kernel.cuh).
-thread_local float dynamic_shared_memory[(227 << 10) / sizeof(float)];
+alignas(128) thread_local float dynamic_shared_memory[(227 << 10) / sizeof(float)];
 }  // namespace trireme::cuda
 
 #ifdef __x86_64__
@@ -260,3 +261,21 @@ void run(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
 
 void __syncthreads() { emulation::block().wait(emulation::State::at_block); }
 void __syncwarp(unsigned) { emulation::block().wait(emulation::State::at_warp); }
+
+namespace nvcuda::wmma {
+
+void expect_block(const void* memory, unsigned stride, int element_bytes) {
+  trireme::check(reinterpret_cast<std::uintptr_t>(memory) % 32 == 0 &&
+                     stride * static_cast<unsigned>(element_bytes) % 16 == 0,
+                 trireme::Exit::kUnexpected,
+                 "a block of a warp's product needs 32-byte addresses and rows of whole 16 bytes, "
+                 "found {} and a stride of {}",
+                 memory, stride);
+}
+
+WarpBlocks& warp_blocks() {
+  thread_local std::array<WarpBlocks, emulation::kMostThreads / emulation::kWarp> all;
+  return all[threadIdx.x / emulation::kWarp];
+}
+
+}  // namespace nvcuda::wmma

@@ -268,6 +268,9 @@ TEST(Attention, TheCheckCatchesWrongMasksAndDroppedTiles) {
 TEST(Attention, SaysItsPath) {
   EXPECT_EQ(attention_path(DType::f32, validation::test_space()), "own kernels");
   EXPECT_EQ(attention_path(DType::bf16), "own kernels");
+  if (validation::test_space() == MemorySpace::host) return;
+  EXPECT_NE(attention_path(DType::bf16, MemorySpace::device).find("tensor cores"),
+            std::string::npos);
 }
 
 TEST(Attention, RefusesWhatDoesNotFit) {
