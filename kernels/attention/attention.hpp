@@ -55,6 +55,17 @@ void attention_backward(const AttentionShape& shape, const TensorView& dq, const
                         const TensorView& k, const TensorView& v, const TensorView& out,
                         const TensorView& lse, const AttentionOptions& options = {});
 
+/// Device memory that the two above work in, bytes; on the host none. `fusible`: neither documents
+/// nor dropout, so that 16-bit tensors may be cuDNN's, whatever is found at run time.
+///
+/// The own kernels need a number a row in backward, and nothing in forward. cuDNN's plans must do
+/// with what its deterministic backward needs, or they are not taken: the gradients of the scores,
+/// [batch, heads, seq, seq] in 16 bits with seq in whole tiles of 128; dq in f32, and dk and dv of
+/// every query head where heads are grouped; two numbers a row; and 1 MiB. Of more than 8 GiB (one
+/// sequence of 16 Ki tokens with 16 heads) the own kernels do the work.
+std::int64_t attention_forward_workspace(const AttentionShape& shape, DType dtype, bool fusible);
+std::int64_t attention_backward_workspace(const AttentionShape& shape, DType dtype, bool fusible);
+
 /// What computes attention of this dtype: "own kernels"; on a GPU, for 16-bit dtypes, "own kernels
 /// on tensor cores" (which heads of more than 128 elements do without) and, where cuDNN was found,
 /// "cuDNN 9.19.0; for documents and dropout own kernels on tensor cores" (attention_cudnn.hpp).

@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention_cudnn.hpp"
 #include "kernels/attention/attention_tile.cuh"
+#include "kernels/attention/attention_workspace.hpp"
 #include "kernels/base/vector_math.hpp"
 #include "kernels/device_kernels.hpp"
 
@@ -175,8 +176,8 @@ void backward(const AttentionShape& shape, const TensorView& dq, const TensorVie
               const TensorView& lse, const AttentionOptions& options) {
   if (backward_by_cudnn(shape, dq, dk, dv, dout, q, k, v, out, lse, options)) return;
   const DeviceCall call = device_call(shape, out, lse, q, k, v, options);
-  auto* delta = static_cast<float*>(current_stream().scratch(
-      shape.tokens() * shape.heads * static_cast<std::int64_t>(sizeof(float))));
+  auto* delta = static_cast<float*>(
+      current_stream().scratch("attention_backward", own_backward_bytes(shape)));
   const DeviceGradients gradients{cuda::matrix_of(dout), cuda::matrix_of(dq), cuda::matrix_of(dk),
                                   cuda::matrix_of(dv), delta};
   cuda::launch("attention_delta", delta_kernel,

@@ -2,6 +2,7 @@
 
 #include "kernels/attention/attention_cudnn.hpp"
 
+#include "kernels/attention/attention_workspace.hpp"
 #include "kernels/base/device.hpp"
 
 #include <fmt/format.h>
@@ -184,17 +185,29 @@ struct Plan {
 
   explicit Plan(const Key& key) {
     auto made = std::make_unique<Graph>(key);
-    fe::graph::Graph& g = **made;
-    fe::error_t status = g.build(handle(), {fe::HeurMode_t::A});
-    if (status.is_good()) status = g.get_workspace_size(workspace);
-    if (status.is_good()) {
+    const std::int64_t limit = cudnn_bytes(key.shape, key.backward());
+    fe::error_t status = build(**made, limit);
+    if (status.is_good()) status = (*made)->get_workspace_size(workspace);
+    if (status.is_good() && workspace <= limit) {
       graph = std::move(made);
       return;
     }
     check(choice() == Choice::found, Exit::kUsage,
           "TRIREME_ATTENTION is cudnn, and cuDNN does not take attention of seq {}, {} heads of "
-          "{}: {}",
-          key.shape.seq, key.shape.heads, key.shape.head_dim, status.get_message());
+          "{}, in {} bytes of working memory: {}",
+          key.shape.seq, key.shape.heads, key.shape.head_dim, limit, status.get_message());
+  }
+
+ private:
+  /// Of the plans that need no more than `limit`, the first that works here.
+  static fe::error_t build(fe::graph::Graph& g, std::int64_t limit) {
+    fe::error_t status = g.validate();
+    if (status.is_good()) status = g.build_operation_graph(handle());
+    if (status.is_good()) status = g.create_execution_plans({fe::HeurMode_t::A});
+    g.deselect_workspace_greater_than(limit);
+    if (status.is_good()) status = g.check_support();
+    if (status.is_good()) status = g.build_plans();
+    return status;
   }
 };
 
@@ -223,7 +236,9 @@ bool run(const Key& key, Pointers pointers) {
       fe::detail::set_stream(handle(), static_cast<cudaStream_t>(stream.handle()));
   check(bound == CUDNN_STATUS_SUCCESS, Exit::kUnexpected, "cuDNN took no stream: it says {}",
         static_cast<int>(bound));
-  fe::error_t status = (*plan.graph)->execute(handle(), pointers, stream.scratch(plan.workspace));
+  fe::error_t status =
+      (*plan.graph)
+          ->execute(handle(), pointers, stream.scratch("attention by cuDNN", plan.workspace));
   check(status.is_good(), Exit::kUnexpected, "attention by cuDNN: {}", status.get_message());
   return true;
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/base/device_backend.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace trireme {
@@ -83,13 +84,27 @@ Stream::Stream() : handle_(device_backend().make_stream()) {}
 Stream::~Stream() { device_backend().end_stream(handle_); }
 void Stream::wait() const { device_backend().wait_stream(handle_); }
 
-void* Stream::scratch(std::int64_t bytes) {
-  if (bytes > scratch_.bytes()) {
-    wait();  // earlier kernels still use the old memory
-    scratch_ = DeviceMemory();
-    scratch_ = DeviceMemory(bytes);
-  }
-  return scratch_.data();
+void* Stream::scratch(const char* what, std::int64_t bytes) {
+  scratch_used_ = std::max(scratch_used_, bytes);
+  if (bytes <= scratch_bytes_) return scratch_at_;
+  check(!reserved_, Exit::kUnexpected,
+        "{} needs {} bytes of working memory, and {} were reserved for this stream: the plan was "
+        "told too little",
+        what, bytes, scratch_bytes_);
+  wait();  // earlier kernels still use the old memory
+  scratch_ = DeviceMemory();
+  scratch_ = DeviceMemory(bytes);
+  scratch_at_ = scratch_.data();
+  scratch_bytes_ = bytes;
+  return scratch_at_;
+}
+
+void Stream::reserve_scratch(void* memory, std::int64_t bytes) {
+  if (scratch_.bytes() > 0) wait();
+  scratch_ = DeviceMemory();
+  scratch_at_ = memory;
+  scratch_bytes_ = bytes;
+  reserved_ = true;
 }
 
 StreamScope::StreamScope(Stream& stream) : previous_(std::exchange(t_stream, &stream)) {}

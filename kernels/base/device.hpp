@@ -140,15 +140,25 @@ class Stream {
   void wait() const;
   void* handle() const { return handle_; }
 
-  /// Working memory of kernels: at least `bytes`, valid until the next kernel call in this stream,
-  /// whose work may overwrite it after this call's. Grows to its largest need (waiting for the
-  /// stream), then stays: the steady state allocates nothing.
-  void* scratch(std::int64_t bytes);
-  std::int64_t scratch_bytes() const { return scratch_.bytes(); }
+  /// Working memory of the kernel `what`: at least `bytes`, valid until the next kernel call in
+  /// this stream, whose work may overwrite it after this call's. With a reservation its address
+  /// never changes and a larger need is a bug report that names kernel, need and reservation.
+  /// Without one it grows to its largest need, which moves it (waiting for the stream).
+  void* scratch(const char* what, std::int64_t bytes);
+  /// From now on working memory is [memory, memory + bytes), aligned to 256 bytes, the caller's for
+  /// as long as this stream works: before its first kernel, so that recorded work (graphs) may hold
+  /// the address. What the stream had grown by itself is freed (waiting for the stream).
+  void reserve_scratch(void* memory, std::int64_t bytes);
+  /// The largest need so far.
+  std::int64_t scratch_used() const { return scratch_used_; }
 
  private:
   void* handle_;
-  DeviceMemory scratch_;
+  DeviceMemory scratch_;  // its own, without a reservation
+  void* scratch_at_ = nullptr;
+  std::int64_t scratch_bytes_ = 0;
+  std::int64_t scratch_used_ = 0;
+  bool reserved_ = false;
 };
 
 /// For its lifetime, kernels and copies that this thread calls with device memory go to `stream`.

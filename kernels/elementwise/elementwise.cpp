@@ -3,6 +3,7 @@
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/vector_math.hpp"
 #include "kernels/device_kernels.hpp"
+#include "kernels/elementwise/columns_cuda.hpp"
 #include "kernels/elementwise/row_access.hpp"
 #include "kernels/elementwise/row_dropout.hpp"
 
@@ -204,6 +205,10 @@ void apply_dropout(const TensorView& x, const RowDropout& dropout, const TensorV
       finish_row(y, row, 0, width, buffer);
     }
   });
+}
+
+std::int64_t column_sums_workspace(std::int64_t rows, std::int64_t width) {
+  return DeviceRowParts(rows).count * width * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace trireme::kernels

@@ -40,4 +40,11 @@ std::int64_t count_non_finite(const TensorView& x);
 /// a bias.
 void column_sums(const TensorView& x, const TensorView& out, bool accumulate);
 
+// Device memory that a call works in, bytes; on the host none, and the other calls none either.
+
+/// sum_of_squares() and count_non_finite().
+inline constexpr std::int64_t kSumWorkspace = 8192;
+/// column_sums() of x [rows, width].
+std::int64_t column_sums_workspace(std::int64_t rows, std::int64_t width);
+
 }  // namespace trireme::kernels

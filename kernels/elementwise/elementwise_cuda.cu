@@ -142,7 +142,7 @@ struct NonFinite {
   }
 };
 
-constexpr std::int64_t kMostSums = 1024;
+constexpr std::int64_t kMostSums = kSumWorkspace / sizeof(double);
 
 /// partial[block] <- sum of term(x) over every blocks-th group of packs.
 template <class Term>
@@ -165,12 +165,12 @@ __global__ void sum_packs(Matrix x, Packs packs, typename Term::Sum* partial) {
 template <class Term>
 typename Term::Sum sum_of(const char* what, const TensorView& x) {
   using Sum = typename Term::Sum;
+  static_assert(sizeof(Sum) <= sizeof(double));
   const Packs packs = Packs::of({&x});
   if (packs.count == 0) return 0;
   const std::int64_t blocks = std::min(kMostSums, cuda::blocks_for(packs.count, kThreads));
   Stream& stream = current_stream();
-  auto* partial =
-      static_cast<Sum*>(stream.scratch(kMostSums * static_cast<std::int64_t>(sizeof(Sum))));
+  auto* partial = static_cast<Sum*>(stream.scratch(what, kSumWorkspace));
   cuda::launch(what, sum_packs<Term>, dim3(static_cast<unsigned>(blocks)), kThreads, 0,
                matrix_of(x), packs, partial);
   Sum sums[kMostSums];
@@ -222,7 +222,7 @@ void sum_columns(const TensorView& x, const TensorView& out, bool accumulate) {
   const std::int64_t width = x.width();
   const DeviceRowParts parts(x.rows());
   auto* partial = static_cast<float*>(
-      current_stream().scratch(parts.count * width * static_cast<std::int64_t>(sizeof(float))));
+      current_stream().scratch("column_sums", column_sums_workspace(x.rows(), width)));
   cuda::launch("column_sums", sum_rows,
                dim3(static_cast<unsigned>(parts.count),
                     static_cast<unsigned>(cuda::blocks_for(width, kColumnThreads * kPack))),

@@ -33,6 +33,8 @@ inline constexpr std::int64_t kNormBlock = 256;  ///< elements summed in f64 bef
 /// the host; limbs that are no sum are found by exact_total.
 void add_exact_squares(std::span<const float> x, std::int64_t first, std::span<double> limbs,
                        MemorySpace space = MemorySpace::host);
+/// Device memory that it works in, bytes; on the host none.
+inline constexpr std::int64_t kExactSquaresWorkspace = 512 * (kExactLimbs + 1) * 8;
 
 /// What limbs [kExactLimbs], in host memory, stand for, rounded once to the nearest f64. Limbs are
 /// those of calls above or sums of up to 2^20 such limbs, each in f64; others are a bug report.

@@ -15,7 +15,6 @@ using cuda::kThreads;
 using Digit = unsigned long long;
 
 constexpr int kLanes = 16;  // that share a block of elements, as on the host
-constexpr std::int64_t kMostBlocks = 512;
 constexpr unsigned kInfinite = 1;
 constexpr unsigned kNotANumber = 2;
 
@@ -24,6 +23,7 @@ struct Partial {
   Digit digits[kExactLimbs];
   unsigned flags;
 };
+constexpr std::int64_t kMostBlocks = kExactSquaresWorkspace / sizeof(Partial);
 
 __device__ void carry(Digit (&digits)[kExactLimbs]) {
   Digit over = 0;
@@ -107,8 +107,8 @@ void add_squares(std::span<const float> x, std::int64_t first, std::span<double>
   const std::int64_t total = lead + std::ssize(x);
   const std::int64_t blocks =
       std::min(kMostBlocks, cuda::blocks_for(total, kNormBlock * (kThreads / kLanes)));
-  auto* partial = static_cast<Partial*>(
-      current_stream().scratch(kMostBlocks * static_cast<std::int64_t>(sizeof(Partial))));
+  auto* partial =
+      static_cast<Partial*>(current_stream().scratch("add_exact_squares", kExactSquaresWorkspace));
   cuda::launch("add_exact_squares", sum_blocks, dim3(static_cast<unsigned>(blocks)), kThreads, 0,
                x.data(), lead, total, partial);
   cuda::launch("add_exact_squares", add_to_limbs, dim3(1), 1, 0,

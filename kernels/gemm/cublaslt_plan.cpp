@@ -80,11 +80,11 @@ class Plan {
     point_to(operands);
     const ProductPointers& p = operands.pointers;
     const float beta = accumulate ? 1.0f : 0.0f;
-    expect_cublas(
-        cublasLtMatmul(handle(), product_, &alpha, p.b, first_, p.a, second_, &beta, p.c, result_,
-                       p.c, result_, &algorithm_, workspace, static_cast<std::size_t>(kWorkspace),
-                       static_cast<cudaStream_t>(current_stream().handle())),
-        "a product");
+    expect_cublas(cublasLtMatmul(handle(), product_, &alpha, p.b, first_, p.a, second_, &beta, p.c,
+                                 result_, p.c, result_, &algorithm_, workspace,
+                                 static_cast<std::size_t>(kGemmWorkspace),
+                                 static_cast<cudaStream_t>(current_stream().handle())),
+                  "a product");
   }
 
  private:
@@ -119,7 +119,7 @@ class Plan {
           cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)),
           "choosing an algorithm");
     };
-    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kWorkspace));
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kGemmWorkspace));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.align_b);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.align_a);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.align_c);

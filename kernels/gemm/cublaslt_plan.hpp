@@ -2,15 +2,12 @@
 // One product as cuBLASLt runs it: described and its algorithm chosen at the first call with a key,
 // then kept. Private to the files of kernels/gemm that call cuBLASLt.
 
+#include "kernels/gemm/gemm.hpp"
 #include "kernels/gemm/product.hpp"
 
 #include <cublasLt.h>
 
 namespace trireme::kernels::cublaslt {
-
-/// Of every product: what Hopper's fastest kernels ask for.
-inline constexpr std::int64_t kWorkspace = std::int64_t{32} << 20;
-inline constexpr std::int64_t kLine = 256;  ///< bytes; the best alignment there is
 
 /// What a plan depends on. `product.operand` says nothing: the operands may differ in fp8.
 /// `product.bias` only where the library adds it, in the result's type.
@@ -35,8 +32,8 @@ struct Operands {
   const float* unscale_b = nullptr;
 };
 
-/// Gives c = alpha op(a) op(b) (+ bias) (+ c) to the current stream. `workspace` has kWorkspace
-/// bytes. No algorithm for the key is a bug report that names it.
+/// Gives c = alpha op(a) op(b) (+ bias) (+ c) to the current stream. `workspace` has
+/// kGemmWorkspace bytes. No algorithm for the key is a bug report that names it.
 void run(const Key& key, const Operands& operands, float alpha, bool accumulate, void* workspace);
 
 }  // namespace trireme::kernels::cublaslt

@@ -4,6 +4,7 @@
 
 #include "kernels/base/tensor_view.hpp"
 
+#include <cstdint>
 #include <string>
 
 namespace trireme::kernels {
@@ -29,6 +30,10 @@ struct GemmOptions {
 void gemm(const TensorView& c, const TensorView& a, const TensorView& b,
           const GemmOptions& options = {});
 
+/// Device memory that gemm() works in besides its operands, bytes: what the fastest kernels of
+/// cuBLASLt ask for on Hopper, lent to every product. Here and below: on the host none.
+inline constexpr std::int64_t kGemmWorkspace = std::int64_t{32} << 20;
+
 /// Formats in which the operands of a product are quantised: gradients want e5m2, the rest e4m3.
 struct Fp8Formats {
   DType a = DType::e4m3;
@@ -42,6 +47,10 @@ struct Fp8Formats {
 /// here and there. Infinity or NaN in an operand makes the whole result NaN.
 void gemm_fp8(const TensorView& c, const TensorView& a, const TensorView& b,
               const Fp8Formats& formats, const GemmOptions& options = {});
+
+/// Device memory that gemm_fp8() works in, bytes: gemm()'s, and its rounded operands op(a) [m, k]
+/// and op(b) [k, n].
+std::int64_t gemm_fp8_workspace(std::int64_t m, std::int64_t n, std::int64_t k);
 
 /// Throws Exit::kUsage where fp8 products can't run: in `space` device, on a GPU before compute
 /// capability 8.9.

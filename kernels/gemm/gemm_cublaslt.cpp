@@ -46,7 +46,7 @@ void product(const TensorView& c, const TensorView& a, const TensorView& b,
   key.tf32 = options.tf32 && a.dtype == DType::f32;
   const void* bias = p.bias ? options.bias.data : nullptr;
   cublaslt::run(key, {{a.data, b.data, bias, c.data}}, options.alpha, options.accumulate,
-                current_stream().scratch(cublaslt::kWorkspace));
+                current_stream().scratch("gemm", kGemmWorkspace));
   add_other_bias(key, c, options);
 }
 
@@ -58,17 +58,10 @@ Fp8Tensor quantized(const TensorView& x, bool turn, DType format, std::byte*& me
   const std::int64_t stride = round_up(depth, kFp8Alignment);
   Fp8Tensor made;
   made.scale = reinterpret_cast<Fp8Scale*>(memory);
-  memory += cublaslt::kLine;
-  made.values = {memory, {rows, depth}, format, stride, MemorySpace::device};
-  memory += round_up(rows * stride, cublaslt::kLine);
+  made.values = {memory + kFp8Line, {rows, depth}, format, stride, MemorySpace::device};
+  memory += fp8_operand_bytes(rows, depth);
   quantize_on_device(x, made, turn);
   return made;
-}
-
-std::int64_t quantized_bytes(const TensorView& x, bool turn) {
-  const std::int64_t rows = turn ? x.width() : x.rows();
-  const std::int64_t depth = turn ? x.rows() : x.width();
-  return cublaslt::kLine + round_up(rows * round_up(depth, kFp8Alignment), cublaslt::kLine);
 }
 
 void fp8_product(const TensorView& c, const TensorView& a, const TensorView& b,
@@ -76,10 +69,9 @@ void fp8_product(const TensorView& c, const TensorView& a, const TensorView& b,
   // Both operands lie along their depth: b as a linear layer's weight does, a as its input.
   const bool turn_a = options.transpose_a;
   const bool turn_b = !options.transpose_b;
-  const std::int64_t bytes =
-      cublaslt::kWorkspace + quantized_bytes(a, turn_a) + quantized_bytes(b, turn_b);
-  auto* workspace = static_cast<std::byte*>(current_stream().scratch(bytes));
-  std::byte* memory = workspace + cublaslt::kWorkspace;
+  const std::int64_t bytes = gemm_fp8_workspace(c.rows(), c.width(), turn_a ? a.rows() : a.width());
+  auto* workspace = static_cast<std::byte*>(current_stream().scratch("gemm_fp8", bytes));
+  std::byte* memory = workspace + kGemmWorkspace;
   const Fp8Tensor small_a = quantized(a, turn_a, formats.a, memory);
   const Fp8Tensor small_b = quantized(b, turn_b, formats.b, memory);
 

@@ -3,7 +3,7 @@
 #include "kernels/base/parallel.hpp"
 #include "kernels/base/row_convert.hpp"
 #include "kernels/device_kernels.hpp"
-#include "kernels/fp8/fp8.hpp"
+#include "kernels/fp8/fp8_cuda.hpp"
 #include "kernels/gemm/gemm_sizes.hpp"
 
 #include <array>
@@ -45,6 +45,10 @@ TensorView rounded(const TensorView& x, DType format, ScratchFrame& frame) {
 }
 
 }  // namespace
+
+std::int64_t gemm_fp8_workspace(std::int64_t m, std::int64_t n, std::int64_t k) {
+  return kGemmWorkspace + fp8_operand_bytes(m, k) + fp8_operand_bytes(n, k);
+}
 
 void gemm_fp8(const TensorView& c, const TensorView& a, const TensorView& b,
               const Fp8Formats& formats, const GemmOptions& options) {

@@ -45,6 +45,13 @@ LossSum cross_entropy_combine(const TensorView& statistics, const TensorView& ta
                               std::int64_t vocabulary, const TensorView& loss,
                               const TensorView& normalizer);
 
+/// Device memory that this, and cross_entropy_total(), work in, bytes; on the host none.
+constexpr std::int64_t cross_entropy_workspace(std::int64_t tokens) {
+  constexpr std::int64_t kTokens = 256;  // of one partial sum
+  constexpr std::int64_t kSums = 24;     // bytes of one
+  return (tokens + kTokens - 1) / kTokens * kSums;
+}
+
 /// The same into a running sum in the memory space of the rest: total f64 [1] <- loss, added to
 /// what is there when `accumulate`. In device memory nothing is waited for, and a target outside of
 /// the vocabulary makes the total NaN.

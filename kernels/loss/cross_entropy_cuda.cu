@@ -106,8 +106,10 @@ std::span<Sums> combine_blocks(const TensorView& statistics, const TensorView& t
                                const TensorView& normalizer) {
   const std::int64_t tokens = targets.elements();
   const std::int64_t blocks = cuda::blocks_for(tokens, kThreads);
+  static_assert(cross_entropy_workspace(kThreads) == sizeof(Sums) &&
+                cross_entropy_workspace(kThreads + 1) == 2 * sizeof(Sums));
   auto* partial = static_cast<Sums*>(
-      current_stream().scratch(blocks * static_cast<std::int64_t>(sizeof(Sums))));
+      current_stream().scratch("cross_entropy", cross_entropy_workspace(tokens)));
   cuda::launch("cross_entropy_combine", combine_kernel, dim3(static_cast<unsigned>(blocks)),
                kThreads, 0, static_cast<const float*>(statistics.data),
                statistics.elements() / (3 * tokens), static_cast<const std::int32_t*>(targets.data),

@@ -4,6 +4,7 @@
 #include "kernels/base/vector_math.hpp"
 #include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/row_access.hpp"
+#include "kernels/norm/norm_parts.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -274,6 +275,11 @@ void norm_backward(const Norm& norm, const TensorView& x, const TensorView& dy,
   };
   join(gradients.gamma, partial);
   join(gradients.beta, partial + p.group);
+}
+
+std::int64_t norm_backward_workspace(std::int64_t groups, std::int64_t group) {
+  return DeviceNormParts(groups, group).count * 2 * group *
+         static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace trireme::kernels

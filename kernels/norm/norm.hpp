@@ -75,4 +75,8 @@ void norm_backward(const Norm& norm, const TensorView& x, const TensorView& dy,
                    const NormStatistics& saved, const TensorView& skip, const TensorView& dx,
                    const NormGradients& gradients);
 
+/// Device memory that norm_backward() of `groups` rows, or groups of columns, of `group` elements
+/// works in, bytes: a few MiB at most. On the host none.
+std::int64_t norm_backward_workspace(std::int64_t groups, std::int64_t group);
+
 }  // namespace trireme::kernels

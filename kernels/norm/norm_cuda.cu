@@ -5,6 +5,7 @@
 #include "kernels/device_kernels.hpp"
 #include "kernels/elementwise/columns_cuda.hpp"
 #include "kernels/elementwise/device_dropout.cuh"
+#include "kernels/norm/norm_parts.hpp"
 
 #include <cmath>
 
@@ -267,20 +268,17 @@ void backward(const Norm& norm, const TensorView& x, const TensorView& dy,
               const NormGradients& gradients) {
   const Plan p = plan(norm, x, saved);
   const std::int64_t items = x.rows() * p.groups;
-  // Partial sums take a few MiB at most, whatever the group; a part is at least 8 items.
-  const std::int64_t most = std::max<std::int64_t>(512, (1 << 20) / p.group);
-  const std::int64_t part = std::max<std::int64_t>(8, cuda::blocks_for(items, most));
-  const std::int64_t parts = cuda::blocks_for(items, part);
+  const DeviceNormParts parts(items, p.group);
   auto* partial = static_cast<float*>(
-      current_stream().scratch(parts * 2 * p.group * static_cast<std::int64_t>(sizeof(float))));
+      current_stream().scratch("norm_backward", norm_backward_workspace(items, p.group)));
   const BackwardViews views{matrix_of(x), matrix_of(dy), matrix_of(skip), matrix_of(dx), partial};
   with_block_shape(p.group, [&](int threads, auto packs) {
-    cuda::launch("norm_backward", backward_kernel<packs>, dim3(static_cast<unsigned>(parts)),
-                 threads, 0, p, views, items, part);
+    cuda::launch("norm_backward", backward_kernel<packs>, dim3(static_cast<unsigned>(parts.count)),
+                 threads, 0, p, views, items, parts.size);
   });
   const auto join = [&](const TensorView& out, const float* from) {
     if (out)
-      join_device_columns(from, parts, 2 * p.group, p.group, static_cast<float*>(out.data),
+      join_device_columns(from, parts.count, 2 * p.group, p.group, static_cast<float*>(out.data),
                           gradients.accumulate);
   };
   join(gradients.gamma, partial);

@@ -88,6 +88,8 @@ struct LambNorms {
 /// space; null: they count nowhere); the weights stay as they are.
 void lamb_moments(const Lamb& lamb, const UpdateRange& range, std::span<float> first_moment,
                   std::span<float> second_moment, LambNorms* norms);
+/// Device memory that lamb_moments() works in, bytes; on the host none, and the others none either.
+inline constexpr std::int64_t kLambMomentsWorkspace = 512 * sizeof(LambNorms);
 /// The trust ratio r of a whole tensor from the sums over its ranges.
 double lamb_ratio(const Lamb& lamb, const LambNorms& norms);
 /// Phase 2: p <- p - lr sqrt(c2) / c1 r u, with r of *norms, which are the whole tensor's and lie

@@ -143,7 +143,7 @@ void lion(const Lion& options, const UpdateRange& range, std::span<float> first)
 // ---- LAMB
 // ------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kMostSums = 512;
+constexpr std::int64_t kMostSums = kLambMomentsWorkspace / sizeof(LambNorms);
 
 __global__ void lamb_moments_kernel(Operands range, LambStep step, Matrix first, Matrix second,
                                     std::int64_t n, LambNorms* partial) {
@@ -196,8 +196,8 @@ void lamb_first(const Lamb& options, const UpdateRange& range, std::span<float> 
                 std::span<float> second, LambNorms* norms) {
   const std::int64_t n = std::ssize(range.master);
   const std::int64_t blocks = std::min(kMostSums, cuda::blocks_for(n, kThreads * kPack));
-  auto* partial = static_cast<LambNorms*>(
-      current_stream().scratch(kMostSums * static_cast<std::int64_t>(sizeof(LambNorms))));
+  auto* partial =
+      static_cast<LambNorms*>(current_stream().scratch("lamb_moments", kLambMomentsWorkspace));
   cuda::launch("lamb_moments", lamb_moments_kernel, dim3(static_cast<unsigned>(blocks)), kThreads,
                0, Operands(range), LambStep(options, range), matrix_of_span(first),
                matrix_of_span(second), n, partial);

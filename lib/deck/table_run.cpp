@@ -51,8 +51,10 @@ Section run_section() {
                "5, named"),
           ours("run.max_skipped_steps", integer().from(1), "10", "steps",
                "steps skipped one after the other for non-finite gradients before exit code 4"),
-          ours("run.device_memory", bytes(), "0", "bytes",
-               "most a rank's device tier may hold, on CPU ranks its arena; 0 = no limit"),
+          ours(
+              "run.device_memory", bytes(), "0", "bytes",
+              "most a rank's device tier may hold, with what its kernels work in, on CPU ranks its "
+              "arena; 0 = no limit"),
           ours("run.host_memory", bytes(), "0", "bytes",
                "most a rank's host tier may hold; 0 = no limit"),
           works("steps_per_print", integer().from(1).or_null(), "null", "steps",

@@ -191,6 +191,17 @@ std::string transport_text(const Setup& setup) {
                      open ? " (\"auto\": through host memory where ranks share GPUs)" : "");
 }
 
+/// What device memory is needed for besides the plan's, whose sizes are the driver's and
+/// libraries'.
+std::string beside_text(const Setup& setup) {
+  if (!setup.options.device_apart) return "";
+  return fmt::format(
+      "         not counted on the device: what the driver and its libraries hold{}; a run's "
+      "report "
+      "has it as measured\n",
+      setup.options.device_links ? ", NCCL's buffers among it" : "");
+}
+
 std::string head_text(const Setup& setup) {
   const deck::Deck& deck = setup.deck;
   std::string out =
@@ -234,7 +245,7 @@ std::string check_text(const Setup& setup, int full_stage, const CheckRates& giv
   out += time_text(setup, walk, rates) + rates_text(given);
   out +=
       "training step, one class a stage:\n" + program::print_summary(setup.model, setup.training);
-  out += communication_text(setup) + choices_text(setup) + storage_text(setup);
+  out += beside_text(setup) + communication_text(setup) + choices_text(setup) + storage_text(setup);
   if (full_stage >= 0) {
     check(full_stage < setup.layout.stages, Exit::kUsage,
           "there is no stage {}; stages are 0 to {}", full_stage, setup.layout.stages - 1);

@@ -111,6 +111,9 @@ void AttentionLayer::forward(PlanBuilder& b, const NormLayer& norm) const {
   const std::int64_t tokens = shape_.tokens();
   step.flops = product_flops(tokens, qkv_weight_) + product_flops(tokens, output_.weight()) +
                kernels::attention_forward_flops(shape_);
+  step.workspace = std::max(
+      {linear_workspace(tokens, qkv_weight_), linear_workspace(tokens, output_.weight()),
+       kernels::attention_forward_workspace(shape_, b.placement().compute, fusible(false))});
   step.body = [self = *this, gathered = norm.gathered()](const StepContext& c) {
     self.run_forward(c, gathered);
   };
@@ -152,6 +155,13 @@ void AttentionLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) 
   input.writes = {dattended_, dqkv_, norm.dgathered()};
   input.weights_of = {0};
   input.flops = product + kernels::attention_backward_flops(shape_);
+  input.workspace = std::max(
+      {linear_input_gradient_workspace(tokens, qkv_weight_),
+       linear_input_gradient_workspace(tokens, output_.weight()),
+       kernels::attention_backward_workspace(shape_, b.placement().compute, fusible(true))});
+  if (config_.qk_norm)
+    input.workspace =
+        std::max({input.workspace, q_norm_.backward_workspace(b), k_norm_.backward_workspace(b)});
   input.body = [self = *this, dwhole, dgathered = norm.dgathered()](const StepContext& c) {
     self.run_backward(c, dwhole, dgathered);
   };
@@ -165,6 +175,8 @@ void AttentionLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) 
   weight.reads = {dwhole, dout, attended_, dqkv_, gathered};
   weight.gradients_of = {0};
   weight.flops = product;
+  weight.workspace = std::max(output_.weight_gradient_workspace(b),
+                              linear_weight_gradient_workspace(tokens, qkv_weight_, qkv_bias_));
   weight.body = [self = *this, dwhole, dout, gathered](const StepContext& c) {
     self.output_.weight_gradient(c, c.view(dwhole), c.view(dout), c.view(self.attended_));
     linear_weight_gradient(c, c.view(self.dqkv_), c.view(gathered), self.qkv_weight_,

@@ -26,6 +26,10 @@ class AttentionLayer {
   kernels::AttentionOptions options(const StepContext& c) const;
   /// Queries (0), keys (1) or values (2) of a packed [tokens, (heads + 2 kv_heads) head_dim].
   TensorView part(const TensorView& packed, int which) const;
+  /// Whether attention may be a library's: neither documents nor (in backward) dropout.
+  bool fusible(bool backward) const {
+    return documents_ == Slot::none && !(backward && config_.dropout.attention > 0);
+  }
   /// Queries and keys as attention reads them: normed and rotated. Without q/k norm the projection
   /// is rotated in place, because backward can turn the gradient back; norms need what they read.
   Slot ready() const { return rotated_ == Slot::none ? qkv_ : rotated_; }

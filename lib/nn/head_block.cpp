@@ -53,6 +53,7 @@ void add_forward(PlanBuilder& b, const Head& h) {
   logits.writes = {h.logits, h.statistics};
   logits.weights_of = {h.table.first.unit};
   logits.flops = product_flops(h.placement.tokens(), h.table);
+  logits.workspace = linear_workspace(h.placement.tokens(), h.table);
   logits.body = [h](const StepContext& c) {
     linear(c, c.view(h.logits), c.view(h.gathered), h.table);
     kernels::cross_entropy_statistics(c.view(h.logits), h.targets(c), h.shard(c),
@@ -65,6 +66,7 @@ void add_forward(PlanBuilder& b, const Head& h) {
   loss.name = "loss";
   loss.reads = {h.all_statistics, h.tokens, h.logits};
   loss.writes = {h.loss, h.logits, h.normalizer};
+  loss.workspace = kernels::cross_entropy_workspace(h.placement.tokens());
   loss.body = [h](const StepContext& c) { loss_body(h, c); };
   b.step(Pass::forward, loss);
 }
@@ -77,6 +79,7 @@ void add_backward(PlanBuilder& b, const Head& h) {
   input.writes = {h.dgathered};
   input.weights_of = {h.table.first.unit};
   input.flops = flops;
+  input.workspace = linear_input_gradient_workspace(h.placement.tokens(), h.table);
   input.body = [h](const StepContext& c) {
     linear_input_gradient(c, c.view(h.dgathered), c.view(h.logits), h.table);
   };
@@ -92,6 +95,7 @@ void add_backward(PlanBuilder& b, const Head& h) {
   weight.reads = {h.logits, h.gathered};
   weight.gradients_of = {h.table.first.unit};
   weight.flops = flops;
+  weight.workspace = linear_weight_gradient_workspace(h.placement.tokens(), h.table);
   weight.body = [h](const StepContext& c) {
     linear_weight_gradient(c, c.view(h.logits), c.view(h.gathered), h.table);
   };
@@ -103,6 +107,7 @@ void add_backward(PlanBuilder& b, const Head& h) {
   norm.reads.insert(norm.reads.end(), {h.x, h.dnormed});
   norm.writes = {h.dx};
   norm.weights_of = norm.gradients_of = {0};
+  norm.workspace = h.norm.backward_workspace(b);
   norm.body = [h](const StepContext& c) {
     kernels::norm_backward(h.norm.kernel(c), c.view(h.x), c.view(h.dnormed), h.norm.saved(c), {},
                            c.view(h.dx), h.norm.gradients(c));

@@ -56,6 +56,8 @@ void MlpLayer::forward(PlanBuilder& b, const NormLayer& norm) const {
   step.writes = {inner_, active_, output_.partial()};
   step.weights_of = {0};
   step.flops = product_flops(tokens_, up_) + product_flops(tokens_, output_.weight());
+  step.workspace =
+      std::max(linear_workspace(tokens_, up_), linear_workspace(tokens_, output_.weight()));
   step.body = [self = *this, gathered = norm.gathered()](const StepContext& c) {
     self.run_forward(c, gathered);
   };
@@ -85,6 +87,8 @@ void MlpLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const 
   if (!config_.activation) input.writes.push_back(active_again_);
   input.weights_of = {0};
   input.flops = product;
+  input.workspace = std::max(linear_input_gradient_workspace(tokens_, up_),
+                             linear_input_gradient_workspace(tokens_, output_.weight()));
   input.body = [self = *this, dwhole, dgathered = norm.dgathered()](const StepContext& c) {
     self.run_backward(c, dwhole, dgathered);
   };
@@ -98,6 +102,8 @@ void MlpLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const 
   weight.reads = {dwhole, dout, active_again_, inner_, gathered};
   weight.gradients_of = {0};
   weight.flops = product;
+  weight.workspace = std::max(output_.weight_gradient_workspace(b),
+                              linear_weight_gradient_workspace(tokens_, up_, up_bias_));
   weight.body = [self = *this, dwhole, dout, gathered](const StepContext& c) {
     self.output_.weight_gradient(c, c.view(dwhole), c.view(dout), c.view(self.active_again_));
     linear_weight_gradient(c, c.view(self.inner_), c.view(gathered), self.up_, self.up_bias_);

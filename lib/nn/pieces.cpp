@@ -3,6 +3,8 @@
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/gemm/gemm.hpp"
 
+#include <algorithm>
+
 namespace trireme::nn {
 
 Parameter matrix(std::string name, std::int64_t out, std::int64_t in, int split_dim, double std) {
@@ -49,6 +51,7 @@ NormPiece NormPiece::add(PlanBuilder& builder, const std::string& name, kernels:
   NormPiece made;
   made.kind = kind;
   made.epsilon = epsilon;
+  made.width = width;
   made.gamma = builder.parameter(
       0, vector(name + ".weight", width, Initialisation::Kind::ones, partial_gradient));
   made.rstd = builder.buffer(name + ".rstd", {rows}, DType::f32);
@@ -80,6 +83,10 @@ kernels::NormGradients NormPiece::gradients(const StepContext& context) const {
   return made;
 }
 
+std::int64_t NormPiece::backward_workspace(const PlanBuilder& builder) const {
+  return kernels::norm_backward_workspace(builder.spec(rstd).shape.elements(), width);
+}
+
 namespace {
 
 /// a is the gradient of an output.
@@ -91,6 +98,11 @@ void product(const Fused& weight, const TensorView& c, const TensorView& a, cons
     kernels::gemm_fp8(c, a, b, formats, options);
   else
     kernels::gemm(c, a, b, options);
+}
+
+std::int64_t product_workspace(const Fused& weight, std::int64_t m, std::int64_t n,
+                               std::int64_t k) {
+  return weight.fp8 ? kernels::gemm_fp8_workspace(m, n, k) : kernels::kGemmWorkspace;
 }
 
 }  // namespace
@@ -115,6 +127,20 @@ void linear_weight_gradient(const StepContext& context, const TensorView& dy, co
   options.accumulate = weight.accumulate(context);
   product(weight, weight.gradient(context), dy, x, kOfGradient, options);
   if (bias.exists) kernels::column_sums(dy, bias.gradient(context), bias.accumulate(context));
+}
+
+std::int64_t linear_workspace(std::int64_t rows, const Fused& weight) {
+  return product_workspace(weight, rows, weight.rows, weight.columns);
+}
+
+std::int64_t linear_input_gradient_workspace(std::int64_t rows, const Fused& weight) {
+  return product_workspace(weight, rows, weight.columns, weight.rows);
+}
+
+std::int64_t linear_weight_gradient_workspace(std::int64_t rows, const Fused& weight,
+                                              const Fused& bias) {
+  const std::int64_t product = product_workspace(weight, weight.rows, weight.columns, rows);
+  return bias.exists ? std::max(product, kernels::column_sums_workspace(rows, bias.rows)) : product;
 }
 
 DropoutKey dropout_key(const StepContext& context, DropoutPlace place, float probability) {

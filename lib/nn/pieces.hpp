@@ -39,6 +39,7 @@ struct NormPiece {
   ParameterId beta;  ///< of LayerNorm
   Slot mean = Slot::none;
   Slot rstd = Slot::none;
+  std::int64_t width = 0;
 
   /// Adds parameters "<name>.weight" (and ".bias") and the statistics of `rows` rows.
   static NormPiece add(PlanBuilder& builder, const std::string& name, kernels::NormKind kind,
@@ -47,6 +48,8 @@ struct NormPiece {
   kernels::Norm kernel(const StepContext& context) const;
   kernels::NormStatistics saved(const StepContext& context) const;
   kernels::NormGradients gradients(const StepContext& context) const;
+  /// Device memory that norm_backward works in, bytes.
+  std::int64_t backward_workspace(const PlanBuilder& builder) const;
 };
 
 // Products.
@@ -62,6 +65,11 @@ void linear_input_gradient(const StepContext& context, const TensorView& dx, con
 /// dW (+)= dy^T x, and the bias's column sums
 void linear_weight_gradient(const StepContext& context, const TensorView& dy, const TensorView& x,
                             const Fused& weight, const Fused& bias = {});
+/// Device memory that each of the three works in, bytes; `rows` of x or y.
+std::int64_t linear_workspace(std::int64_t rows, const Fused& weight);
+std::int64_t linear_input_gradient_workspace(std::int64_t rows, const Fused& weight);
+std::int64_t linear_weight_gradient_workspace(std::int64_t rows, const Fused& weight,
+                                              const Fused& bias = {});
 inline double product_flops(std::int64_t rows, const Fused& weight) {
   return 2.0 * static_cast<double>(rows) * static_cast<double>(weight.rows) *
          static_cast<double>(weight.columns);

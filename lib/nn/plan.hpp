@@ -114,6 +114,8 @@ struct Step {
   /// Memory traffic of a segment: what it reads and writes, each buffer once, weights not counted.
   /// Payload of a collective: bytes of the whole tensor.
   std::int64_t bytes = 0;
+  /// Device memory that the segment's kernels work in besides, the largest of them: bytes.
+  std::int64_t workspace = 0;
   Body body;  ///< empty for collectives
 };
 

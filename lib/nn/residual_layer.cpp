@@ -57,6 +57,7 @@ void NormLayer::backward(PlanBuilder& b, Slot x, Slot skip, Slot dx) const {
   step.reads.insert(step.reads.end(), {x, dnormed_, skip});
   step.writes = {dx};
   step.weights_of = step.gradients_of = {0};
+  step.workspace = norm_.backward_workspace(b);
   step.body = [norm = norm_, x, skip, dx, dnormed = dnormed_](const StepContext& c) {
     kernels::norm_backward(norm.kernel(c), c.view(x), c.view(dnormed), norm.saved(c), c.view(skip),
                            c.view(dx), norm.gradients(c));

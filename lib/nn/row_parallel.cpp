@@ -43,4 +43,10 @@ void RowParallel::weight_gradient(const StepContext& context, const TensorView& 
   if (bias_.exists) kernels::column_sums(dout, bias_.gradient(context), bias_.accumulate(context));
 }
 
+std::int64_t RowParallel::weight_gradient_workspace(const PlanBuilder& b) const {
+  const std::int64_t rows = b.placement().tokens();
+  return std::max(linear_weight_gradient_workspace(rows, weight_),
+                  bias_.exists ? kernels::column_sums_workspace(rows, bias_.rows) : 0);
+}
+
 }  // namespace trireme::nn

@@ -24,6 +24,8 @@ class RowParallel {
   /// [tokens, in / tensor]; db (+)= column sums of dout, the gradient of this rank's rows alone.
   void weight_gradient(const StepContext& context, const TensorView& dwhole, const TensorView& dout,
                        const TensorView& x) const;
+  /// Device memory that it works in, bytes.
+  std::int64_t weight_gradient_workspace(const PlanBuilder& b) const;
 
  private:
   bool parallel_;

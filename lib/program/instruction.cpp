@@ -82,6 +82,7 @@ std::string_view name_of(Purpose purpose) {
     case Purpose::live_gradients: return "gradients before their sum";
     case Purpose::staging: return "staging";
     case Purpose::kept_activations: return "activations away";
+    case Purpose::workspace: return "kernel workspace";
   }
   return "?";
 }

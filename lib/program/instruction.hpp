@@ -80,8 +80,9 @@ enum class Purpose : std::uint8_t {
   live_gradients,    ///< whole, until they are summed and divided
   staging,           ///< on their way between tiers
   kept_activations,  ///< a block's input that waits for its recomputation away from its place
+  workspace,         ///< what the device's kernels work in besides their operands
 };
-inline constexpr int kPurposes = 13;
+inline constexpr int kPurposes = 14;
 
 using deck::Tier;
 inline constexpr int kTiers = 3;

@@ -1,6 +1,7 @@
 #include "lib/program/residence.hpp"
 
 #include "kernels/elementwise/exact_sum.hpp"
+#include "kernels/optimizer/optimizer.hpp"
 #include "lib/program/compile.hpp"
 #include "lib/program/memory_plan.hpp"
 
@@ -96,6 +97,20 @@ class StageTable {
   std::int64_t host_left_ = 0;
 };
 
+/// Bytes that the device's kernels of a stage work in, at most.
+std::int64_t workspace_of(const models::Model& model, const Layout& layout, const Options& options,
+                          std::int32_t stage) {
+  std::int64_t most = 0;
+  for (std::size_t b = 0; b < model.blocks.size(); ++b) {
+    if (layout.stage_of_block(static_cast<std::int32_t>(b)) != stage) continue;
+    for (const auto* steps : {&model.blocks[b].plan->forward, &model.blocks[b].plan->backward})
+      for (const nn::Step& step : *steps) most = std::max(most, step.workspace);
+  }
+  if (trained_units_of_stage(model, layout, stage).empty()) return most;
+  most = std::max(most, kernels::kExactSquaresWorkspace);
+  return options.tensor_norms ? std::max(most, kernels::kLambMomentsWorkspace) : most;
+}
+
 }  // namespace
 
 Residence residence_of(const models::Model& model, const Options& options, std::int32_t unit) {
@@ -139,6 +154,11 @@ ResidentTable::ResidentTable(const models::Model& model, const Layout& layout,
       table.add(-1, Purpose::scalars, 0, Tier::device, Part::none, {},
                 (kScalars + kernels::kExactLimbs) * std::int64_t{sizeof(double)});
     });
+    if (options.device_apart)
+      record(-1, Purpose::workspace, 0, [&] {
+        table.add(-1, Purpose::workspace, 0, Tier::device, Part::none, {},
+                  workspace_of(model, layout, options, stage));
+      });
     for (const std::int32_t unit : units_of_stage(model, layout, stage)) {
       const Residence here = residence_of(model, options, unit);
       record(unit, Purpose::weights, 0, [&] { table.add_weights(unit, here); });

@@ -58,6 +58,12 @@ class ResidentTable {
 
   /// The stage's scalars: f64 [kScalars + kExactLimbs], see engine.
   BufferId scalars(std::int32_t stage) const { return homes(stage, -1, Purpose::scalars)[0]; }
+  /// What the kernels of a stage on a device apart work in: the largest need of a step of its
+  /// blocks and of its units' norms and updates, one after another in one stream. Empty without
+  /// such a device.
+  std::vector<BufferId> workspace(std::int32_t stage) const {
+    return homes(stage, -1, Purpose::workspace);
+  }
   /// First byte behind the resident region of a stage in a tier.
   std::int64_t bytes(std::int32_t stage, Tier tier) const {
     return end_[static_cast<std::size_t>(stage)][static_cast<std::size_t>(tier)];

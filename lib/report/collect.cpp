@@ -3,6 +3,7 @@
 #include "io/metrics/peak_cache.hpp"
 #include "io/version.hpp"
 #include "kernels/attention/attention.hpp"
+#include "kernels/base/device.hpp"
 #include "kernels/base/device_links.hpp"
 #include "kernels/base/process_memory.hpp"
 #include "kernels/gemm/gemm.hpp"
@@ -68,9 +69,38 @@ void add_tier(RunReport& report, const comm::World& world, Trainer& trainer, pro
                               sizes[i], sizes[i + 1], sizes[i + 2]});
 }
 
+/// Device memory that is nobody's plan: what the driver, its libraries and NCCL hold. Ranks that
+/// share a device have equal parts of it.
+void add_beside(RunReport& report, const comm::World& world, const state::Store& store) {
+  struct Row {
+    std::int64_t device = 0;  // of the world
+    std::int64_t used = 0;    // by all of it
+    std::int64_t planned = 0;
+  };
+  const DeviceMemoryState state = device_memory_state();
+  const std::vector<Row> all =
+      gather(world, std::vector{Row{(std::int64_t{world.node()} << 32) + selected_device(),
+                                    state.total - state.free, store.bytes(program::Tier::device)}});
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    std::int64_t planned = 0;
+    std::int64_t sharers = 0;
+    for (const Row& other : all) {
+      if (other.device != all[rank].device) continue;
+      planned += other.planned;
+      ++sharers;
+    }
+    const std::int64_t beside = (all[rank].used - planned) / sharers;
+    if (beside > 0)
+      report.memory.push_back({static_cast<int>(rank),
+                               std::string(program::name_of(program::Tier::device)),
+                               "driver and libraries", 0, beside});
+  }
+}
+
 void add_memory(RunReport& report, const comm::World& world, Trainer& trainer,
                 const engine::Outcome& outcome) {
   for (const program::Tier tier : kAllTiers) add_tier(report, world, trainer, tier);
+  if (trainer.store().gpu()) add_beside(report, world, trainer.store());
   report.peak_rss = gather(world, std::vector{peak_resident_bytes()});
   report.resident = gather(world, std::vector{proportional_set_bytes()});
   report.resident_base = gather(world, std::vector{outcome.resident.base});

@@ -7,6 +7,7 @@ namespace trireme::state {
 
 DeviceTier::DeviceTier(std::int64_t bytes, void* host, std::int64_t host_bytes)
     : memory(round_up(bytes, std::int64_t{sizeof(float)})), pinned(host, host_bytes) {
+  for (Stream* stream : {&compute, &copy_out, &copy_in, &comm}) stream->reserve_scratch(nullptr, 0);
   if (memory.bytes() == 0) return;
   const StreamScope scope(compute);
   const std::int64_t words = memory.bytes() / std::int64_t{sizeof(float)};

@@ -16,7 +16,7 @@ struct DeviceTier {
 
   DeviceMemory memory;
   PinnedRange pinned;
-  Stream compute;
+  Stream compute;   ///< its kernels work in memory that the plan has reserved; the others' in none
   Stream copy_out;  ///< to the host
   Stream copy_in;   ///< from the host, and within the device
   Stream comm;      ///< to and from other devices

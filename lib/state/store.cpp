@@ -66,6 +66,8 @@ Store::Store(const comm::World& world, const models::Model& model, const program
                      static_cast<std::size_t>(scalars.bytes) / sizeof(double)};
   if (gpu_) own_scalars_.resize(device_scalars_.size());
   scalars_ = gpu_ ? std::span(own_scalars_) : device_scalars_;
+  for (const program::BufferId id : resident.workspace(seat.stage))
+    gpu_->compute.reserve_scratch(at(resident.at(id)), resident.at(id).bytes);
   if (const std::int64_t bytes = largest(programs, seat.stage, Tier::nvme); bytes > 0)
     open_storage(options.zero, bytes);
 
@@ -134,6 +136,10 @@ std::array<std::int64_t, program::kPurposes> Store::state_in_memory(Tier tier) c
   std::array<std::int64_t, program::kPurposes> found{};
   for (const Buffer& buffer : state_) {
     if (buffer.tier != tier) continue;
+    if (buffer.purpose == Purpose::workspace) {
+      found[static_cast<std::size_t>(buffer.purpose)] += gpu_->compute.scratch_used();
+      continue;
+    }
     const std::byte* base = tier == Tier::host ? host_ : device_;
     found[static_cast<std::size_t>(buffer.purpose)] +=
         pages(tier) ? trireme::bytes_in_memory(base + buffer.offset, buffer.bytes) : buffer.bytes;

@@ -118,6 +118,7 @@ class Store {
   std::int64_t bytes_in_memory(program::Tier tier) const;
   /// Bytes of model state of a tier by purpose that are in memory now (of NVMe: its files'), by the
   /// operating system's pages; what programs use of the transient region is the executor's to tell.
+  /// Of the kernels' workspace the most that one has asked for.
   std::array<std::int64_t, program::kPurposes> state_in_memory(
       program::Tier tier = program::Tier::device) const;
 

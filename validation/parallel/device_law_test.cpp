@@ -9,8 +9,11 @@
 #include "validation/parallel/zero_cases.hpp"
 #include "validation/parallel/zero_trace.hpp"
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <optional>
+#include <thread>
 
 namespace trireme::validation {
 namespace {
@@ -20,10 +23,29 @@ const auto* const kRuntime = with_runtime_and_device(1);
 using program::Instruction;
 using program::Lane;
 
+/// A GPU works at once, the emulated one where somebody waits for it: this thread does, for the
+/// compute stream, as long as it lives.
+class Waiting {
+ public:
+  explicit Waiting(EngineRun& run)
+      : thread_([gpu = run.store().gpu()](const std::stop_token& stop) {
+          adopt_device();
+          while (!stop.stop_requested()) {
+            gpu->compute.wait();
+            std::this_thread::sleep_for(std::chrono::microseconds(50));
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
 /// Two steps against the one-rank reference of the host; the worst over its bound, on rank 0.
 double over_bound(const comm::World& world, const deck::Deck& deck, const EngineFaults& faults = {},
-                  const engine::ExecutorOptions& options = {}) {
+                  const engine::ExecutorOptions& options = {}, bool compute_at_once = false) {
   EngineRun run(world, deck, faults, options);
+  std::optional<Waiting> waiting;
+  if (compute_at_once && run.store().gpu()) waiting.emplace(run);
   std::unique_ptr<ReferenceRun> reference;
   if (world.rank() == 0) reference = std::make_unique<ReferenceRun>(deck);
   const auto layers = static_cast<int>(deck.model.layers);
@@ -139,7 +161,7 @@ TEST(DeviceLaw, SteadyStepsAllocateNothing) {
   }
 }
 
-/// Device memory that a run has taken from what was free, beyond its plan and its kernels' scratch.
+/// Device memory that a run has taken from what was free, beyond its plan.
 std::int64_t beyond_plan(const comm::World& world, std::int64_t leaked = 0) {
   deck::Deck deck = engine_deck(tiny_llama());
   deck.model.vocabulary = 16384;      // some megabytes
@@ -150,7 +172,7 @@ std::int64_t beyond_plan(const comm::World& world, std::int64_t leaked = 0) {
   const DeviceMemory leak(leaked);
   const std::int64_t planned = run.store().bytes(program::Tier::device);
   EXPECT_GT(planned, 4 << 20);
-  return before - device_memory_state().free - planned - run.store().gpu()->compute.scratch_bytes();
+  return before - device_memory_state().free - planned;
 }
 
 /// One rank alone on the device knows what it has taken.
@@ -161,6 +183,40 @@ TEST(DeviceLaw, TakesTheMemoryThatWasPlanned) {
   EXPECT_GE(beyond_plan(world), 0);
   EXPECT_LE(beyond_plan(world), kGranularity);
   EXPECT_GT(beyond_plan(world, 2 * kGranularity), kGranularity);  // the fault
+}
+
+/// Bytes that the plan reserves for the kernels of this rank's stage.
+std::int64_t reserved(EngineRun& run) {
+  std::int64_t bytes = 0;
+  const program::ResidentTable& resident = run.setup().resident;
+  for (const program::BufferId id : resident.workspace(run.store().seat().stage))
+    bytes += resident.at(id).bytes;
+  return bytes;
+}
+
+TEST(DeviceLaw, KernelsWorkInTheMemoryThatWasPlannedForThem) {
+  const comm::World world;
+  if (test_space() == MemorySpace::host) return;
+  for (const ZeroCase& c : zero_random(world.size(), law_cases(2), 7)) {
+    SCOPED_TRACE(c.name);
+    EngineRun run(world, c.deck);
+    run.step();
+    run.evaluate();
+    const std::int64_t used = run.store().gpu()->compute.scratch_used();
+    EXPECT_GT(used, 0);
+    EXPECT_LE(used, reserved(run));
+    EXPECT_LE(reserved(run), used + used / 2);
+  }
+  if (world.size() > 1) return;
+  EngineRun run(world, engine_deck(tiny_llama()));
+  const DeviceMemory less(reserved(run) / 2);
+  run.store().gpu()->compute.reserve_scratch(less.data(), less.bytes());  // the fault
+  try {
+    run.step();
+    FAIL() << "a plan that was told too little";
+  } catch (const Error& error) {
+    EXPECT_NE(error.text().find("gemm needs"), std::string::npos) << error.text();
+  }
 }
 
 // ---- planted faults
@@ -182,7 +238,7 @@ TEST(DeviceLaw, AMissingWaitBetweenStreamsIsFound) {
   deck.batch.global = 2 * world.size();
   deck.batch.accumulation = 2;
   const auto breaks = [&](const EngineFaults& faults, Lane awaited) {
-    double worst = over_bound(world, deck, faults, slow(awaited));
+    double worst = over_bound(world, deck, faults, slow(awaited), awaited != Lane::compute);
     MPI_Bcast(&worst, 1, MPI_DOUBLE, 0, world.comm());
     return !(worst < bounds_from_host());
   };

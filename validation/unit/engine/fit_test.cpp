@@ -2,6 +2,7 @@
 
 #include "lib/engine/fit.hpp"
 #include "lib/engine/setup.hpp"
+#include "lib/program/print.hpp"
 #include "validation/unit/deck/try_deck.hpp"
 
 #include <fmt/format.h>
@@ -143,6 +144,40 @@ TEST(Fit, TheHostTierHasItsOwnLimit) {
   sets.back() = fmt::format("run.host_memory={}", bytes - 1);
   const std::string text = refusal(load(start, sets));
   EXPECT_NE(text.find("  host  "), std::string::npos) << text;
+}
+
+TEST(Fit, OnAGpuTheWorkspaceOfKernelsCounts) {
+  for (const Start& start : kStarts) {
+    const std::vector<std::string> cuda{"run.device=cuda"};
+    const engine::Setup setup(load(start, cuda));
+    std::int64_t most = 0;
+    for (std::int32_t s = 0; s < setup.layout.stages; ++s)
+      for (const program::BufferId id : setup.resident.workspace(s))
+        most = std::max(most, setup.resident.at(id).bytes);
+    ASSERT_GT(most, 0);
+    const std::string shown = check_text(setup, -1, default_rates(setup.deck));
+    for (const std::string& part :
+         {"kernel workspace " + program::size_text(most), std::string("not counted on the device")})
+      EXPECT_NE(shown.find(part), std::string::npos) << shown;
+    const std::int64_t bytes = need(setup, Tier::device);
+    const auto limited = [&](std::int64_t least) { return load(start, {cuda[0], limit(least)}); };
+    EXPECT_EQ(refusal(limited(bytes)), "");
+    // All but the workspace fits.
+    const std::string text = refusal(limited(bytes - most));
+    EXPECT_NE(text.find("kernel workspace " + program::size_text(most)), std::string::npos) << text;
+    EXPECT_FALSE(nearest_fit(limited(most)));
+    const deck::Deck tight = limited(bytes - 1);
+    const auto fit = nearest_fit(tight);
+    ASSERT_TRUE(fit);
+    std::vector<std::string> sets{cuda[0], limit(bytes - 1)};
+    sets.insert(sets.end(), fit->changes.begin(), fit->changes.end());
+    const engine::Setup smaller(load(start, sets));
+    EXPECT_GT(need(smaller, Tier::device), most);
+    EXPECT_LT(need(smaller, Tier::device), bytes);
+  }
+  // Without a GPU kernels have the stack and heap of the process.
+  const engine::Setup host(load(kStarts[0], {}));
+  EXPECT_TRUE(host.resident.workspace(0).empty());
 }
 
 TEST(Fit, AByteTooManyOnOneStageIsFoundThere) {

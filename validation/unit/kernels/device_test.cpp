@@ -91,12 +91,34 @@ TEST(Device, CopiesGoThereAndBackInOrder) {
 TEST(Device, ScratchGrowsToItsLargestNeedAndStays) {
   if (on_host()) GTEST_SKIP() << "this run has no device";
   Stream stream;
-  const void* small = stream.scratch(1000);
-  EXPECT_EQ(stream.scratch(10), small);
-  stream.scratch(1 << 20);
-  const void* large = stream.scratch(1 << 20);
-  EXPECT_EQ(stream.scratch(1000), large);
-  EXPECT_EQ(stream.scratch_bytes(), 1 << 20);
+  const void* small = stream.scratch("test", 1000);
+  EXPECT_EQ(stream.scratch("test", 10), small);
+  stream.scratch("test", 1 << 20);
+  const void* large = stream.scratch("test", 1 << 20);
+  EXPECT_EQ(stream.scratch("test", 1000), large);
+  EXPECT_EQ(stream.scratch_used(), 1 << 20);
+}
+
+TEST(Device, ReservedScratchStaysWhereItIsAndNoKernelTakesMore) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  const std::int64_t free = device_memory_state().free;
+  constexpr std::int64_t kReserved = 4096, kOwn = 64 << 20, kGranularity = 4 << 20;
+  Stream stream;
+  stream.scratch("test", kOwn);
+  EXPECT_LE(device_memory_state().free, free - kOwn);
+  const DeviceMemory reserved(kReserved);
+  stream.reserve_scratch(reserved.data(), reserved.bytes());
+  EXPECT_GE(device_memory_state().free, free - kGranularity) << "what it had grown is freed";
+  for (const std::int64_t bytes : {kReserved, std::int64_t{10}, std::int64_t{0}})
+    EXPECT_EQ(stream.scratch("test", bytes), reserved.data());
+  try {
+    stream.scratch("some_kernel", kReserved + 1);
+    FAIL() << "planted fault: a kernel of which the plan knew less";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::kUnexpected);
+    for (const char* part : {"some_kernel", "4097", "4096"})
+      EXPECT_NE(error.text().find(part), std::string::npos) << error.text();
+  }
 }
 
 TEST(Device, MoreMemoryThanThereIsIsNamed) {
