@@ -73,6 +73,9 @@ PinnedRange::~PinnedRange() {
 Event::Event() : handle_(device_backend().make_event()) {}
 Event::~Event() { device_backend().end_event(handle_); }
 void Event::record(const Stream& stream) { device_backend().record(handle_, stream.handle()); }
+void Event::record_inside(const Stream& stream) {
+  device_backend().record_inside(handle_, stream.handle());
+}
 void Event::order(const Stream& stream) const { device_backend().order(handle_, stream.handle()); }
 void Event::wait() const { device_backend().wait_event(handle_); }
 bool Event::done() const { return device_backend().is_done(handle_); }
@@ -105,6 +108,29 @@ void Stream::reserve_scratch(void* memory, std::int64_t bytes) {
   scratch_at_ = memory;
   scratch_bytes_ = bytes;
   reserved_ = true;
+}
+
+Graph::~Graph() {
+  if (handle_) device_backend().end_graph(handle_);
+}
+Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+Graph& Graph::operator=(Graph&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+void Graph::launch(const Stream& stream) const {
+  check(handle_ != nullptr, Exit::kUnexpected, "a graph was launched that holds nothing");
+  device_backend().launch(handle_, stream.handle());
+}
+
+Recording::Recording(const Stream& stream) : stream_(&stream) {
+  device_backend().begin_recording(stream.handle());
+}
+Recording::~Recording() {
+  if (stream_) device_backend().drop_recording(stream_->handle());
+}
+void Recording::into(Graph& graph) {
+  device_backend().end_recording(std::exchange(stream_, nullptr)->handle(), graph.handle_);
 }
 
 StreamScope::StreamScope(Stream& stream) : previous_(std::exchange(t_stream, &stream)) {}

@@ -117,6 +117,9 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void record(const Stream& stream);
+  /// While a Recording of `stream` lives: each launch of the graph sets the mark there. Such a mark
+  /// is for seconds() alone, once work behind the whole graph was waited for.
+  void record_inside(const Stream& stream);
   /// Work given to `stream` from now on starts after this mark.
   void order(const Stream& stream) const;
   void wait() const;
@@ -151,6 +154,8 @@ class Stream {
   void reserve_scratch(void* memory, std::int64_t bytes);
   /// The largest need so far.
   std::int64_t scratch_used() const { return scratch_used_; }
+  /// Where it lies: graphs hold its address.
+  const void* scratch_place() const { return scratch_at_; }
 
  private:
   void* handle_;
@@ -159,6 +164,45 @@ class Stream {
   std::int64_t scratch_bytes_ = 0;
   std::int64_t scratch_used_ = 0;
   bool reserved_ = false;
+};
+
+/// Work of one stream that was recorded, and is given to a stream again as a whole, by one call. It
+/// holds the arguments of its kernels and copies as they were then: numbers, addresses, the
+/// stream's scratch memory among them. Launches of one graph run one after the other.
+class Graph {
+ public:
+  Graph() = default;
+  ~Graph();
+  Graph(Graph&& other) noexcept;
+  Graph& operator=(Graph&& other) noexcept;
+
+  bool empty() const { return handle_ == nullptr; }
+  /// Asynchronous, as what was recorded; it may be recorded again or end before the work is done.
+  void launch(const Stream& stream) const;
+
+ private:
+  friend class Recording;
+  void* handle_ = nullptr;
+};
+
+/// For its lifetime, what this thread gives to `stream` is recorded and not done. Other streams,
+/// and other threads, go on as ever. Meanwhile this thread takes and gives back no memory, and
+/// nothing waits for the stream or orders it behind another: the call that does so throws, or
+/// into() does.
+class Recording {
+ public:
+  explicit Recording(const Stream& stream);
+  /// What was recorded is dropped, unless into() took it.
+  ~Recording();
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  /// Ends it. `graph` is what was recorded: with new arguments where it holds the same kernels in
+  /// the same order already, or made anew, which takes some device memory.
+  void into(Graph& graph);
+
+ private:
+  const Stream* stream_;  // null: ended
 };
 
 /// For its lifetime, kernels and copies that this thread calls with device memory go to `stream`.

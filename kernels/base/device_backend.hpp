@@ -61,6 +61,14 @@ class DeviceBackend {
   virtual void wait_event(void* event) = 0;
   virtual bool is_done(void* event) = 0;
   virtual double seconds(void* from, void* to) = 0;
+
+  virtual void begin_recording(void* stream) = 0;
+  /// Ends it; `graph`, which may be null, becomes what was recorded.
+  virtual void end_recording(void* stream, void*& graph) = 0;
+  virtual void drop_recording(void* stream) noexcept = 0;
+  virtual void record_inside(void* event, void* stream) = 0;
+  virtual void launch(void* graph, void* stream) = 0;
+  virtual void end_graph(void* graph) noexcept = 0;
 };
 
 /// The back end in use; none is an error that says how to build one.

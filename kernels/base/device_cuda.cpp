@@ -60,12 +60,28 @@ std::string advice(cudaError_t status) {
           "recomputation or offload",
           free >> 20, total >> 20);
     }
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated:
+    case cudaErrorStreamCaptureIsolation: return "it can't be part of a graph";
     default:
       return exit_of(status) == Exit::kPeer
                  ? "the device was lost: look at nvidia-smi and the system's log, submit again"
                  : "this is a bug";
   }
 }
+
+/// What a stream recorded until now, for as long as this lives; null where it can't be a graph.
+struct Recorded {
+  explicit Recorded(cudaStream_t stream) : status(cudaStreamEndCapture(stream, &graph)) {}
+  ~Recorded() {
+    if (graph) cudaGraphDestroy(graph);
+  }
+  Recorded(const Recorded&) = delete;
+  Recorded& operator=(const Recorded&) = delete;
+
+  cudaGraph_t graph = nullptr;
+  cudaError_t status;
+};
 
 class CudaBackend final : public DeviceBackend {
  public:
@@ -174,6 +190,45 @@ class CudaBackend final : public DeviceBackend {
                                      static_cast<cudaEvent_t>(to)),
                 "timing");
     return 1e-3 * static_cast<double>(milliseconds);
+  }
+
+  /// Thread-local: other lanes' threads wait for events and start transfers of their own meanwhile.
+  void begin_recording(void* stream) override {
+    expect_cuda(
+        cudaStreamBeginCapture(static_cast<cudaStream_t>(stream), cudaStreamCaptureModeThreadLocal),
+        "recording a graph");
+  }
+  void end_recording(void* stream, void*& graph) override {
+    const Recorded recorded(static_cast<cudaStream_t>(stream));
+    expect_cuda(recorded.status, "recording a graph");
+    auto made = static_cast<cudaGraphExec_t>(graph);
+    if (made) {
+      cudaGraphExecUpdateResultInfo unused{};
+      if (cudaGraphExecUpdate(made, recorded.graph, &unused) == cudaSuccess) return;
+      cudaGetLastError();
+      cudaGraphExecDestroy(made);
+      graph = nullptr;
+    }
+    expect_cuda(cudaGraphInstantiate(&made, recorded.graph, 0), "making a graph");
+    graph = made;
+  }
+  void drop_recording(void* stream) noexcept override {
+    const Recorded dropped(static_cast<cudaStream_t>(stream));
+    cudaGetLastError();
+  }
+  void record_inside(void* event, void* stream) override {
+    expect_cuda(
+        cudaEventRecordWithFlags(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream),
+                                 cudaEventRecordExternal),
+        "recording an event in a graph");
+  }
+  void launch(void* graph, void* stream) override {
+    expect_cuda(
+        cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(stream)),
+        "launching a graph");
+  }
+  void end_graph(void* graph) noexcept override {
+    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
   }
 };
 

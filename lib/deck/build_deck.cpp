@@ -192,6 +192,8 @@ RunConfig build_run(const Draft& d) {
   r.max_tokens = d.known("run.max_tokens");
   r.seed = static_cast<std::uint64_t>(d.integer("run.seed"));
   r.device = d.text("run.device");
+  r.cuda_graphs =
+      pick(d.text("run.cuda_graphs"), {CudaGraphs::automatic, CudaGraphs::on, CudaGraphs::off});
   r.threads = d.known("run.threads").value_or(0);
   r.steps_per_print = d.known("steps_per_print").value_or(10);
   r.eval_every = d.integer("run.eval_every");

@@ -40,6 +40,9 @@ struct DataConfig {
 /// `automatic` is settled where the ranks start.
 enum class Transport { automatic, nccl, host };
 
+/// Whether steps on a GPU run in CUDA graphs; `automatic`: unless it can't make them.
+enum class CudaGraphs { automatic, on, off };
+
 enum class Schedule { gpipe, one_f_one_b, interleaved };
 
 /// Where a kind of model state lives between its uses ("none", "cpu", "nvme" in a deck).
@@ -229,6 +232,7 @@ struct RunConfig {
   std::optional<std::int64_t> max_tokens;  ///< as given; already folded into max_steps
   std::uint64_t seed = 1234;
   std::string device = "cpu";
+  CudaGraphs cuda_graphs = CudaGraphs::automatic;  ///< with device "cuda"
   std::int64_t threads = 0;             ///< a rank; 0 = OMP_NUM_THREADS or the cores of its binding
   std::int64_t steps_per_print = 10;    ///< plain progress lines without a terminal
   std::int64_t eval_every = 0;          ///< steps; 0 = only at the end
@@ -325,6 +329,7 @@ struct Change {
 std::vector<Change> changes(std::string_view resolved_before, std::string_view resolved_after);
 
 std::string_view name_of(Transport transport);
+std::string_view name_of(CudaGraphs graphs);
 std::string_view name_of(Family family);
 std::string_view name_of(NormType type);
 std::string_view name_of(Activation activation);

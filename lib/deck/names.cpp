@@ -31,6 +31,15 @@ std::string_view name_of(Transport transport) {
   return "?";
 }
 
+std::string_view name_of(CudaGraphs graphs) {
+  switch (graphs) {
+    case CudaGraphs::automatic: return "auto";
+    case CudaGraphs::on: return "on";
+    case CudaGraphs::off: return "off";
+  }
+  return "?";
+}
+
 std::string_view name_of(Schedule schedule) {
   switch (schedule) {
     case Schedule::gpipe: return "gpipe";

@@ -189,15 +189,16 @@ void resolve_batch(Draft& draft) {
   check_sequence_shards(draft, micro);
 }
 
-void check_transport(Draft& draft) {
-  constexpr std::string_view kTransport = "parallel.transport";
-  if (draft.mistakes.in(kTransport) || draft.mistakes.in("run.device")) return;
-  if (draft.given(kTransport) && draft.text("run.device") == "cpu")
-    draft.warn(kTransport, "parallel.transport has no influence: run.device is \"cpu\"");
+void check_device_keys(Draft& draft) {
+  for (const std::string_view key : {"parallel.transport", "run.cuda_graphs"}) {
+    if (draft.mistakes.in(key) || draft.mistakes.in("run.device")) continue;
+    if (draft.given(key) && draft.text("run.device") == "cpu")
+      draft.warn(key, fmt::format("{} has no influence: run.device is \"cpu\"", key));
+  }
 }
 
 void resolve_run(Draft& draft) {
-  check_transport(draft);
+  check_device_keys(draft);
   derive_recompute(draft);
   if (draft.mistakes.in("run.max_steps") || draft.mistakes.in("run.max_tokens")) return;
   const auto tokens = draft.known("run.max_tokens");

@@ -38,6 +38,10 @@ Section run_section() {
           ours("run.device", choice({"cpu", "cuda"}), "\"cpu\"", "",
                "where the ranks compute; cuda: on NVIDIA GPUs, a rank's is its place on the node "
                "modulo the GPUs there"),
+          ours("run.cuda_graphs", choice({"auto", "on", "off"}), "\"auto\"", "",
+               "with run.device cuda: give stretches of a step to the GPU by one call each, from "
+               "the second step on; on: an error where it makes no graph of one, auto: a warning, "
+               "and the run goes on without"),
           ours("run.threads", integer().from(1).derived(), "\"auto\"", "",
                "compute threads of a rank; \"auto\" = OMP_NUM_THREADS, else the cores it is "
                "bound to"),

@@ -84,8 +84,11 @@ bool SegmentContext::accumulate(nn::ParameterId id) const {
   return (in_tail(id) ? instruction_->accumulate_tail : instruction_->accumulate) >> id.unit & 1u;
 }
 
-std::int64_t SegmentContext::first_sample() const {
-  return first_sample_of(*run_->input, run_->place.at.data, instruction_->micro, micro_batch_);
+nn::RandomPlace SegmentContext::random_place() const {
+  asked_.random = true;
+  const nn::StepScalars& scalars = run_->input->scalars;
+  return {scalars.seed, scalars.step,
+          first_sample_of(*run_->input, run_->place.at.data, instruction_->micro, micro_batch_)};
 }
 
 }  // namespace trireme::engine

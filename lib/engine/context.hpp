@@ -11,6 +11,13 @@ struct RunState {
   Place place;
 };
 
+/// What a body asked for, in all runs so far, of all that may change from step to step.
+struct Asked {
+  bool training = false;
+  bool gradient_scale = false;
+  bool random = false;  ///< changes with every step
+};
+
 class SegmentContext final : public nn::StepContext {
  public:
   SegmentContext(const models::Model& model, const program::Compiled& compiled,
@@ -23,10 +30,19 @@ class SegmentContext final : public nn::StepContext {
   bool accumulate_loss() const override {
     return instruction_->accumulate & program::kAccumulateLoss;
   }
-  const nn::StepScalars& scalars() const override { return run_->input->scalars; }
-  std::int64_t first_sample() const override;
+  bool training() const override {
+    asked_.training = true;
+    return run_->input->scalars.training;
+  }
+  double gradient_scale() const override {
+    asked_.gradient_scale = true;
+    return run_->input->scalars.gradient_scale;
+  }
+  nn::RandomPlace random_place() const override;
   std::int64_t tensor_rank() const override { return run_->place.at.tensor; }
   int layer() const override { return block_->layer; }
+
+  const Asked& asked() const { return asked_; }
 
  private:
   const program::Instruction* instruction_;
@@ -51,6 +67,7 @@ class SegmentContext final : public nn::StepContext {
   DType compute_;
   MemorySpace space_;              // of all views
   std::vector<UnitMemory> units_;  // by position in the block
+  mutable Asked asked_;            // bodies see this const
 };
 
 /// Global index of the first sample of micro-batch `micro` on data coordinate `data`.

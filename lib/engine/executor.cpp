@@ -3,14 +3,14 @@
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/elementwise/exact_sum.hpp"
 #include "lib/engine/comm_lane.hpp"
+#include "lib/engine/compute_graphs.hpp"
 #include "lib/engine/context.hpp"
+#include "lib/engine/finite.hpp"
 #include "lib/engine/storage_lane.hpp"
 #include "lib/engine/stream_marks.hpp"
 #include "lib/engine/unit_work.hpp"
-#include "lib/program/print.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -39,21 +39,24 @@ class Executor::Impl {
     return std::chrono::duration<double>(watch_.zero.time_since_epoch()).count();
   }
   const HighWater& high_water(program::Tier tier) const { return live_memory_.most(tier); }
-  void search_nonfinite() { search_nonfinite_ = true; }
+  const GraphUse& graphs() const { return graphs_.use(); }
+  void search_nonfinite() {
+    search_nonfinite_ = true;
+    graphs_.stop();  // a search waits for each result
+  }
 
  private:
   void resolve(std::size_t index, const program::Compiled& compiled);
   void lane_thread(Lane lane);
   void compute_lane();
-  void execute(std::size_t index);
+  bool advance(std::size_t place, bool runs);
+  void execute(std::size_t place);
   void work(std::size_t index);
   void load(std::size_t index);
   void decide();
   void before_agreement();
   void behind_agreement();
   void end_streams();
-  void check_finite(std::size_t index) const;
-  double loss_in(const TensorView& view) const;
   void caught() noexcept;
   void sleep_for_fault(Lane lane) const;
   double& scalar(Scalar which) { return store_.scalars()[static_cast<std::size_t>(which)]; }
@@ -79,7 +82,8 @@ class Executor::Impl {
   std::function<void()> transferred_ = [this] { completion_.wake(); };
   std::vector<std::unique_ptr<SegmentContext>> contexts_;  // by instruction, null unless a segment
   std::vector<std::unique_ptr<UnitWork>> unit_work_;       // by instruction, null unless on a unit
-  std::vector<std::array<TensorView, 2>> batches_;         // by instruction: tokens, documents
+  ComputeGraphs graphs_;
+  std::vector<std::array<TensorView, 2>> batches_;  // by instruction: tokens, documents
   StepResult result_;
   std::int64_t counted_tokens_ = 0;  // storage lane, read before the world's agreement
   Stopwatch watch_;
@@ -119,6 +123,7 @@ Executor::Impl::Impl(const models::Model& model, const program::Compiled& compil
                     options, [this](std::size_t index) { this->load(index); }),
       contexts_(list_.size()),
       unit_work_(list_.size()),
+      graphs_(list_, marks_, contexts_, options, [this](std::size_t index) { work(index); }),
       batches_(list_.size()) {
   if (store.gpu()) {
     const StreamScope scope(store.gpu()->compute);
@@ -198,6 +203,7 @@ StepResult Executor::Impl::run(const StepInput& input) {
   result_.loss_sum = scalar(Scalar::loss);
   result_.tokens = scalar(Scalar::tokens);
   result_.stop = scalar(Scalar::stop) > 0;
+  result_.warning = graphs_.warning();
   return result_;
 }
 
@@ -268,27 +274,45 @@ void Executor::Impl::compute_lane() {
     const std::span<double> sums = store_.device_scalars();
     kernels::fill({sums.data(), {2 * std::ssize(sums)}, DType::f32, 0, MemorySpace::device}, 0);
   }
-  bool wakes_comm = false;  // the last instruction is news for the communication lane
-  for (std::size_t i = 0; i < list_.size(); ++i) {
-    if (list_[i].lane != Lane::compute) continue;
-    const Level needs = marks_.needs(i);
-    if (completion_.all_done(list_[i].waits, needs)) {
+  graphs_.begin(run_.input->scalars);
+  bool wakes_comm = false;  // the last instructions are news for the communication lane
+  std::size_t place = 0;    // in the lane's order
+  while (place < graphs_.order().size()) {
+    const std::span<const std::int32_t> together = graphs_.from(place);
+    const Instruction& first = list_[static_cast<std::size_t>(together.front())];
+    const Level needs = marks_.needs(static_cast<std::size_t>(together.front()));
+    if (completion_.all_done(first.waits, needs)) {
       if (wakes_comm) comm_lane_.wake();
       if (completion_.abandoned()) return;
-    } else if (!comm_lane_.help_until(list_[i].waits, watch_, needs)) {
+    } else if (!comm_lane_.help_until(first.waits, watch_, needs)) {
       return;
     }
-    sleep_for_fault(Lane::compute);
-    const bool runs = list_[i].when == program::When::always || result_.decision.apply;
-    if (runs) live_memory_.start(i);
-    intervals_[i].start = watch_.now();
-    if (runs) execute(i);
-    intervals_[i].end = runs ? watch_.now() : intervals_[i].start;
-    live_memory_.finish(i);
-    const bool issued = runs && marks_.in_stream(i);
-    wakes_comm = completion_.mark_quietly(i, issued ? Level::issued : Level::done);
+    wakes_comm = advance(place, first.when == program::When::always || result_.decision.apply);
+    place += together.size();
   }
   if (wakes_comm) comm_lane_.wake();
+}
+
+/// Instructions that are issued together, or are complete without effect; true when the
+/// communication lane wants to know.
+bool Executor::Impl::advance(std::size_t place, bool runs) {
+  const std::span<const std::int32_t> together = graphs_.from(place);
+  const auto first = static_cast<std::size_t>(together.front());
+  for (std::size_t k = 0; k < together.size(); ++k) sleep_for_fault(Lane::compute);
+  if (runs) live_memory_.start(first);
+  const double start = watch_.now();
+  if (runs) execute(place);
+  const double end = runs ? watch_.now() : start;
+  bool news = false;
+  for (const std::int32_t instruction : together) {
+    const auto i = static_cast<std::size_t>(instruction);
+    if (runs && i != first) live_memory_.start(i);
+    intervals_[i] = {start, end};
+    live_memory_.finish(i);
+    const bool issued = runs && marks_.in_stream(i);
+    news |= completion_.mark_quietly(i, issued ? Level::issued : Level::done);
+  }
+  return news;
 }
 
 void Executor::Impl::load(std::size_t index) {
@@ -297,11 +321,13 @@ void Executor::Impl::load(std::size_t index) {
   counted_tokens_ += load_(sample, batches_[index][0], batches_[index][1]);
 }
 
-void Executor::Impl::execute(std::size_t index) {
-  if (!marks_.in_stream(index)) return work(index);
-  marks_.order(index, completion_);
-  work(index);
-  marks_.record(index);
+void Executor::Impl::execute(std::size_t place) {
+  const std::span<const std::int32_t> together = graphs_.from(place);
+  const auto first = static_cast<std::size_t>(together.front());
+  if (!marks_.in_stream(first)) return work(first);
+  marks_.order(first, completion_);
+  together.size() > 1 ? graphs_.issue(place) : work(first);
+  marks_.record(static_cast<std::size_t>(together.back()));
 }
 
 void Executor::Impl::work(std::size_t index) {
@@ -312,7 +338,8 @@ void Executor::Impl::work(std::size_t index) {
       const bool backward = instruction.pass == program::Pass::backward;
       const auto& steps = backward ? plan.backward : plan.forward;
       steps[static_cast<std::size_t>(instruction.step)].body(*contexts_[index]);
-      if (search_nonfinite_) check_finite(index);
+      if (search_nonfinite_)
+        expect_finite(model_, compiled_, instruction, *contexts_[index], run_.input->scalars.step);
       return;
     }
     case Kind::decide: return decide();
@@ -321,31 +348,6 @@ void Executor::Impl::work(std::size_t index) {
   check(unit_work_[index] != nullptr, Exit::kUnexpected, "a {} instruction on the compute lane",
         program::name_of(instruction.kind));
   unit_work_[index]->run(result_.decision.scalars);
-}
-
-double Executor::Impl::loss_in(const TensorView& view) const {
-  double loss = 0;
-  if (view.space == MemorySpace::host) return *view.as<double>();
-  copy_bytes(&loss, view.data, sizeof(loss));
-  current_stream().wait();
-  return loss;
-}
-
-void Executor::Impl::check_finite(std::size_t index) const {
-  const Instruction& instruction = list_[index];
-  const nn::BlockPlan& plan = *model_.blocks[static_cast<std::size_t>(instruction.block)].plan;
-  const bool backward = instruction.pass == program::Pass::backward;
-  const nn::Step& step =
-      (backward ? plan.backward : plan.forward)[static_cast<std::size_t>(instruction.step)];
-  for (const nn::Slot slot : step.writes) {
-    const TensorView view = contexts_[index]->view(slot);
-    const bool loss = view.dtype == DType::f64;
-    const std::int64_t bad = loss ? !std::isfinite(loss_in(view)) : kernels::count_non_finite(view);
-    check(bad == 0, Exit::kNumbers,
-          "step {}: {} values of \"{}\" ({}) are NaN or infinite, first in {}",
-          run_.input->scalars.step + 1, bad, plan.buffers[static_cast<std::size_t>(slot)].name,
-          view.shape.text(), program::describe(model_, compiled_, instruction));
-  }
 }
 
 void Executor::Impl::decide() {
@@ -369,6 +371,7 @@ const std::vector<Instruction>& Executor::instructions() const { return impl_->l
 const std::vector<Interval>& Executor::intervals() const { return impl_->intervals(); }
 double Executor::seconds() const { return impl_->seconds(); }
 double Executor::started() const { return impl_->started(); }
+const GraphUse& Executor::graphs() const { return impl_->graphs(); }
 const HighWater& Executor::high_water(program::Tier tier) const { return impl_->high_water(tier); }
 void Executor::search_nonfinite() { impl_->search_nonfinite(); }
 

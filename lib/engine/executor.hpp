@@ -56,11 +56,41 @@ struct StepResult {
   double tokens = 0;
   bool stop = false;
   optim::StepDecision decision;  ///< of a training program
+  std::string warning;           ///< this rank's, of what the run did without; mostly none
+};
+
+/// Faults for tests: graphs that do not heed what makes them wrong.
+struct GraphFaults {
+  bool across_waits = false;   ///< go on over instructions that wait for other lanes
+  bool stale_scalars = false;  ///< stay as they are when the gradient's scale is another
+  bool stale_scratch = false;  ///< or when scratch memory lies elsewhere
 };
 
 struct ExecutorOptions {
   /// Faults for tests: this many seconds are slept before every instruction of a lane.
   std::array<double, program::kLanes> delay_seconds{};
+  deck::CudaGraphs graphs = deck::CudaGraphs::automatic;  ///< on a GPU
+  GraphFaults graph_faults;
+};
+inline ExecutorOptions with_graphs(ExecutorOptions options, const deck::Deck& deck) {
+  options.graphs = deck.run.cuda_graphs;
+  return options;
+}
+
+/// What of a GPU's compute lane runs in CUDA graphs, since the second run.
+struct GraphUse {
+  /// Why an instruction is in none.
+  enum Why : std::size_t {
+    random,       ///< draws random numbers: others in every step
+    update,       ///< learning rate, clip factor and step are others
+    conditional,  ///< only where the step is applied
+    alone,        ///< no neighbour without a wait for another lane between
+    kinds
+  };
+  std::int64_t graphs = 0;
+  std::int64_t inside = 0;                  ///< instructions in them
+  std::array<std::int64_t, kinds> plain{};  ///< instructions in none
+  std::string why_none;  ///< what went wrong where graphs were to be made; empty: nothing
 };
 
 class Executor {
@@ -93,6 +123,7 @@ class Executor {
   /// Seconds of the last run, and when it began on the node's monotonic clock.
   double seconds() const;
   double started() const;
+  const GraphUse& graphs() const;
   /// Of the transient region, over all runs so far.
   const HighWater& high_water(program::Tier tier = program::Tier::device) const;
 

@@ -6,8 +6,6 @@ namespace trireme::engine {
 
 using program::Lane;
 
-namespace {
-
 bool runs_in_stream(const program::Compiled& compiled, const program::Instruction& instruction) {
   switch (instruction.lane) {
     case Lane::compute: return !program::on_host(compiled.buffers, instruction);
@@ -18,8 +16,6 @@ bool runs_in_stream(const program::Compiled& compiled, const program::Instructio
   }
   return false;
 }
-
-}  // namespace
 
 StreamMarks::StreamMarks(const program::Compiled& compiled,
                          const std::vector<program::Instruction>& list, state::Store& store)

@@ -8,6 +8,9 @@
 
 namespace trireme::engine {
 
+/// Whether this is work of a stream where there is a GPU.
+bool runs_in_stream(const program::Compiled& compiled, const program::Instruction& instruction);
+
 /// Without a GPU nothing runs in a stream. Each lane's instructions are issued by one thread;
 /// events are made once.
 class StreamMarks {
@@ -33,6 +36,10 @@ class StreamMarks {
   void order(std::size_t instruction, const Completion& completion);
   /// Behind it.
   void record(std::size_t instruction) { marks_[instruction]->record(stream(instruction)); }
+  /// The same within a graph of its stream that is being recorded: for settle() alone.
+  void record_inside(std::size_t instruction) {
+    marks_[instruction]->record_inside(stream(instruction));
+  }
   /// Whether the work is done; throws what went wrong in it.
   bool done(std::size_t instruction) const { return marks_[instruction]->done(); }
   /// Behind a run: when the device ended each instruction, by its own clock, in place of when the

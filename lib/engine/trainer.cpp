@@ -72,9 +72,11 @@ Trainer::Trainer(const comm::World& world, const Runtime& runtime, const Setup& 
       training_(
           setup.model, setup.training, store_, communicators_, place_, setup.deck.optimizer,
           batches_.training(),
-          [this](double loss, double squares) { return decide(loss, squares); }, options.executor),
+          [this](double loss, double squares) { return decide(loss, squares); },
+          with_graphs(options.executor, setup.deck)),
       evaluation_(setup.model, setup.evaluation, store_, communicators_, place_,
-                  setup.deck.optimizer, batches_.validation(), nullptr),
+                  setup.deck.optimizer, batches_.validation(), nullptr,
+                  with_graphs({}, setup.deck)),
       meter_(setup.model, training_.instructions()),
       progress_(leads(), setup.deck.run.max_steps, setup.deck.run.steps_per_print) {
   outcome_.started = io::utc_now();
@@ -236,7 +238,8 @@ optim::StepDecision Trainer::decide(double loss_sum, double sum_of_squares) {
 
 void Trainer::record(const StepResult& result) {
   const optim::StepDecision& decision = result.decision;
-  if (!decision.warning.empty()) warn(decision.warning);
+  for (const std::string& text : {decision.warning, result.warning})
+    if (!text.empty()) warn(text);
   if (!leads()) return;
   io::StepRecord line;
   line.step = step_;
@@ -284,6 +287,7 @@ void Trainer::evaluate() {
     const StepResult result = evaluation_.run(input);
     loss += result.loss_sum;
     tokens += result.tokens;
+    if (!result.warning.empty()) warn(result.warning);
   }
   outcome_.validation_loss = loss / tokens;
   evaluated_step_ = step_;

@@ -74,6 +74,7 @@ class Trainer {
   state::Store& store() { return store_; }
   const comm::Communicators& communicators() const { return communicators_; }
   const Executor& executor() const { return training_; }
+  const Executor& evaluation() const { return evaluation_; }
   /// Of the program that used more, training or evaluation; `end` of both.
   HighWater high_water(program::Tier tier = program::Tier::device) const;
   const RegionTotals& regions() const { return meter_.totals(); }

@@ -36,8 +36,9 @@ class Discarding final : public StepContext {
     return !is_frozen(id) && context_.accumulate(id);
   }
   bool accumulate_loss() const override { return context_.accumulate_loss(); }
-  const StepScalars& scalars() const override { return context_.scalars(); }
-  std::int64_t first_sample() const override { return context_.first_sample(); }
+  bool training() const override { return context_.training(); }
+  double gradient_scale() const override { return context_.gradient_scale(); }
+  RandomPlace random_place() const override { return context_.random_place(); }
   std::int64_t tensor_rank() const override { return context_.tensor_rank(); }
   int layer() const override { return context_.layer(); }
 

@@ -29,9 +29,9 @@ void loss_body(const Head& h, const StepContext& c) {
   kernels::cross_entropy_total(
       c.view(h.all_statistics).reshaped({h.placement.tensor, h.placement.tokens(), 3}), targets,
       h.config.vocabulary, c.view(h.normalizer), c.view(h.loss), c.accumulate_loss());
-  if (c.scalars().training)
+  if (c.training())
     kernels::cross_entropy_gradient(c.view(h.logits), targets, h.shard(c), c.view(h.normalizer),
-                                    static_cast<float>(c.scalars().gradient_scale));
+                                    static_cast<float>(c.gradient_scale()));
 }
 
 void add_forward(PlanBuilder& b, const Head& h) {

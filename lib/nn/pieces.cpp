@@ -145,14 +145,16 @@ std::int64_t linear_weight_gradient_workspace(std::int64_t rows, const Fused& we
 
 DropoutKey dropout_key(const StepContext& context, DropoutPlace place, float probability) {
   DropoutKey key;
-  if (!context.scalars().training) return key;
+  // Who does not draw must not ask where random streams stand: the answer changes every step.
+  if (probability == 0 || !context.training()) return key;
   constexpr std::uint64_t kPlaces = 8;
-  key.seed = context.scalars().seed;
-  key.step = static_cast<std::uint64_t>(context.scalars().step);
+  const RandomPlace place_in_run = context.random_place();
+  key.seed = place_in_run.seed;
+  key.step = static_cast<std::uint64_t>(place_in_run.step);
   key.layer_place =
       static_cast<std::uint64_t>(context.layer()) * kPlaces + static_cast<std::uint64_t>(place);
   key.probability = probability;
-  key.first_sample = context.first_sample();
+  key.first_sample = place_in_run.first_sample;
   return key;
 }
 

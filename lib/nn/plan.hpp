@@ -73,7 +73,17 @@ struct StepScalars {
   bool training = true;  ///< false: dropout off, no gradients
 };
 
-/// What a segment's body sees. Views are local to the rank; nothing here is owned by the body.
+/// Where a segment's random streams stand in this step.
+struct RandomPlace {
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+  std::int64_t first_sample = 0;  ///< global index of the micro-batch's
+};
+
+/// What a segment's body sees: apart from training(), gradient_scale() and random_place() the same
+/// in every step, so that work is recorded once where a body asks for none of these
+/// (lib/engine/compute_graphs.hpp). A body keeps nothing of them. Views are local to the rank;
+/// nothing here is owned by the body.
 class StepContext {
  public:
   virtual ~StepContext() = default;
@@ -85,9 +95,9 @@ class StepContext {
   virtual bool accumulate(ParameterId id) const = 0;
   /// True when the loss buffer already holds earlier micro-batches of this step.
   virtual bool accumulate_loss() const = 0;
-  virtual const StepScalars& scalars() const = 0;
-  /// Global index of the micro-batch's first sample, what dropout and data order depend on.
-  virtual std::int64_t first_sample() const = 0;
+  virtual bool training() const = 0;          ///< as StepScalars has it
+  virtual double gradient_scale() const = 0;  ///< as StepScalars has it
+  virtual RandomPlace random_place() const = 0;
   virtual std::int64_t tensor_rank() const = 0;
   /// Number of the block's layer, for random streams and messages.
   virtual int layer() const = 0;

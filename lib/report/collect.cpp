@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace trireme::report {
 namespace {
@@ -105,6 +106,51 @@ void add_memory(RunReport& report, const comm::World& world, Trainer& trainer,
   report.resident = gather(world, std::vector{proportional_set_bytes()});
   report.resident_base = gather(world, std::vector{outcome.resident.base});
   report.resident_steady = gather(world, std::vector{outcome.resident.steady});
+}
+
+/// "60 of 76 instructions in 2 graphs (not: 16 updates)"; of the GPUs of all ranks.
+std::string graph_text(const comm::World& world, const engine::GraphUse& own) {
+  constexpr std::size_t kKinds = engine::GraphUse::kinds;
+  constexpr std::array<const char*, kKinds> kWhy{"draw random numbers", "updates",
+                                                 "left out of skipped steps",
+                                                 "alone between waits for other lanes"};
+  std::array<std::int64_t, kKinds + 2> counts{};
+  std::ranges::copy(own.plain, counts.begin());
+  counts[kKinds] = own.inside;
+  counts[kKinds + 1] = own.graphs;
+  std::array<std::int64_t, kKinds + 2> all{};
+  MPI_Reduce(counts.data(), all.data(), static_cast<int>(all.size()), MPI_INT64_T, MPI_SUM, 0,
+             world.comm());
+  std::string why;
+  for (std::size_t k = 0; k < kKinds; ++k)
+    if (all[k] > 0) why += fmt::format("{}{} {}", why.empty() ? " (not: " : "; ", all[k], kWhy[k]);
+  const std::int64_t total = std::accumulate(all.begin(), all.end() - 1, std::int64_t{0});
+  return fmt::format("{} of {} instructions in {} graph{}{}", all[kKinds], total, all[kKinds + 1],
+                     all[kKinds + 1] == 1 ? "" : "s", why.empty() ? "" : why + ")");
+}
+
+/// What ran in CUDA graphs, and what other ranks than 0, which has warned, did without.
+void add_graphs(RunReport& report, const comm::World& world, const Trainer& trainer) {
+  const deck::Deck& deck = trainer.setup().deck;
+  if (deck.run.device == "cpu") return;
+  std::string& text = report.environment.libraries["CUDA graphs"];
+  text = "off";
+  if (deck.run.cuda_graphs == deck::CudaGraphs::off) return;
+  const engine::GraphUse& training = trainer.executor().graphs();
+  const engine::GraphUse& evaluation = trainer.evaluation().graphs();
+  const std::string steps = graph_text(world, training);  // collective: one after the other
+  text = fmt::format("training {}; evaluation {}", steps, graph_text(world, evaluation));
+  std::string mine = training.why_none.empty() ? evaluation.why_none : training.why_none;
+  if (!mine.empty() && world.rank() > 0)
+    mine = fmt::format("rank {} runs without graphs: {}\n", world.rank(), mine);
+  else
+    mine.clear();
+  const std::vector<char> all = gather(world, std::vector<char>(mine.begin(), mine.end()));
+  for (auto at = all.begin(); at != all.end();) {
+    const auto end = std::find(at, all.end(), '\n');
+    report.warnings.emplace_back(at, end);
+    at = end + 1;
+  }
 }
 
 void add_regions(RunReport& report, const comm::World& world, const Trainer& trainer) {
@@ -321,6 +367,7 @@ RunReport collect(const comm::World& world, const Runtime& runtime, Trainer& tra
   report.app = app;
   report.command = command;
   add_run(report, world, runtime, trainer, outcome);
+  add_graphs(report, world, trainer);
   add_memory(report, world, trainer, outcome);
   add_regions(report, world, trainer);
   add_traffic(report, world, trainer);

@@ -16,6 +16,18 @@ namespace emulation {
 
 /// From now on every call of the runtime answers this cudaError_t; 0 ends it.
 void answer_with(int status);
+/// Graphs: a recording keeps copies of all arguments, and calls that a real one refuses are
+/// refused. Of events inside a graph nobody outside sees more than the time (a real launch shows
+/// them).
+struct GraphCounts {
+  std::int64_t made = 0;
+  std::int64_t updated = 0;
+  std::int64_t launched = 0;
+};
+GraphCounts graph_counts();
+/// From now on no graph is made from what was recorded: this cudaError_t is why; 0 ends it. At
+/// first what TRIREME_EMULATED_GRAPH_ERROR in the environment says, or 0.
+void refuse_graphs(int status);
 /// Version of the interface that the driver claims to know, as CUDA counts (13000); 0 = no driver.
 void set_driver(int version);
 /// Compute capability times ten: 90, Hopper, at first.
@@ -38,5 +50,7 @@ std::int64_t launches();
 /// first what TRIREME_EMULATED_PATIENCE in the environment says, or 0. Without patience copies are
 /// early and kernels late; with much of it copies come when they are waited for.
 void set_patience(int questions);
+/// From now on streams do their work as soon as it can be done, as a GPU does.
+void set_eager(bool eager);
 
 }  // namespace emulation

@@ -133,5 +133,88 @@ TEST(Emulation, NewMemoryHoldsNaN) {
   EXPECT_EQ(kernels::count_non_finite(view), 100);
 }
 
+// ---- graphs
+// ----------------------------------------------------------------------------------------
+
+void record_scale(Graph& graph, const TensorView& x, int times) {
+  Recording recording(current_stream());
+  for (int i = 0; i < times; ++i) kernels::scale(x, 2);
+  recording.into(graph);
+}
+
+TEST(EmulatedGraphs, AreUpdatedInPlaceOrMadeAnew) {
+  const validation::TestTensor x({8}, DType::f32);
+  const TensorView view = x.view();
+  const emulation::GraphCounts before = emulation::graph_counts();
+  Graph graph;
+  record_scale(graph, view, 2);
+  record_scale(graph, view, 2);
+  record_scale(graph, view, 3);
+  graph.launch(current_stream());
+  const emulation::GraphCounts after = emulation::graph_counts();
+  EXPECT_EQ(after.made - before.made, 2);
+  EXPECT_EQ(after.updated - before.updated, 1);
+  EXPECT_EQ(after.launched - before.launched, 1);
+  Graph refused;
+  emulation::refuse_graphs(cudaErrorMemoryAllocation);
+  const Caught found = caught([&] { record_scale(refused, view, 1); });
+  emulation::refuse_graphs(0);
+  EXPECT_EQ(found.code, Exit::kUsage);
+  EXPECT_NE(found.text.find("making a graph"), std::string::npos) << found.text;
+  EXPECT_TRUE(refused.empty());
+}
+
+/// A launch outlives the graph, and what it waits for is known outside by plain marks alone.
+TEST(EmulatedGraphs, MarksInsideAreNotSeenOutside) {
+  auto x = validation::TestTensor::random({8}, DType::f32, 1);
+  const validation::TestTensor seen({8}, DType::f32);
+  const TensorView from = x.view();
+  const TensorView to = seen.view();
+  const std::vector<double> before = x.values();
+  Stream other;
+  Event mark;
+  {
+    Graph graph;
+    Recording recording(current_stream());
+    kernels::scale(from, 2);
+    mark.record_inside(current_stream());
+    recording.into(graph);
+    graph.launch(current_stream());
+  }
+  {
+    const StreamScope scope(other);
+    mark.order(other);
+    kernels::copy(from, to);
+    other.wait();
+  }
+  current_stream().wait();
+  EXPECT_EQ(seen.values(), before);  // too early
+  EXPECT_EQ(x.values()[0], 2 * before[0]);
+}
+
+TEST(EmulatedGraphs, WhatCannotBeRecordedIsRefused) {
+  const auto x = validation::TestTensor::random({8}, DType::f32, 1);
+  const TensorView view = x.view();
+  Stream other;
+  Event event;
+  event.record(other);
+  std::vector<float> host(8);
+  const auto refused = [&](const auto& f) {
+    Graph graph;
+    const Caught found = caught([&] {
+      Recording recording(current_stream());
+      f();
+      recording.into(graph);
+    });
+    EXPECT_NE(found.text.find("part of a graph"), std::string::npos) << found.text;
+  };
+  refused([&] { current_stream().wait(); });
+  refused([&] { event.order(current_stream()); });
+  refused([&] { event.record(current_stream()); });
+  refused([&] { event.done(); });
+  refused([&] { copy_bytes(view.data, host.data(), 32); });  // not pinned: it would wait
+  current_stream().wait();
+}
+
 }  // namespace
 }  // namespace trireme

@@ -113,8 +113,9 @@ struct ncclComm {
 
 namespace {
 
-/// Notes a move; outside of groups it is given at once.
+/// Notes a move; outside of groups it is given at once. What a communicator met it says again.
 ncclResult_t add(ncclComm_t c, cudaStream_t stream, const Move& move) {
+  if (g_broken != 0) return static_cast<ncclResult_t>(g_broken.load());
   const bool other = t_moves.communicator && t_moves.communicator != c;
   if (other || t_moves.count == kMostMoves || c->pending.communicator) return ncclInvalidUsage;
   t_moves.communicator = c;
@@ -208,6 +209,8 @@ ncclResult_t ncclCommAbort(ncclComm_t c) {
 
 ncclResult_t ncclGroupStart() {
   t_grouping = true;
+  t_moves.communicator = nullptr;  // a group that failed never ended
+  t_moves.count = 0;
   return ncclSuccess;
 }
 ncclResult_t ncclGroupEnd() {

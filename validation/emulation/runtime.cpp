@@ -115,6 +115,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   if (answer() != cudaSuccess) return answer();
+  if (breaks_recording()) return cudaErrorStreamCaptureUnsupported;
   auto& d = device();
   const std::lock_guard lock(d.mutex);
   const std::size_t size = (bytes + 255) / 256 * 256;
@@ -128,6 +129,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* memory) {
+  if (breaks_recording()) return cudaErrorStreamCaptureUnsupported;
   finish_all();
   auto& d = device();
   const std::lock_guard lock(d.mutex);
@@ -162,31 +164,28 @@ cudaError_t cudaHostUnregister(void* memory) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  give(stream, make_work([=] { std::memcpy(to, from, bytes); }), !is_known(to) || !is_known(from));
-  return answer();
+  return give(stream, make_work([=] { std::memcpy(to, from, bytes); }),
+              !is_known(to) || !is_known(from));
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                               std::size_t from_pitch, std::size_t width, std::size_t height,
                               cudaMemcpyKind, cudaStream_t stream) {
   if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
-  give(stream, make_work([=] {
-         for (std::size_t row = 0; row < height; ++row)
-           std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
-                       static_cast<const std::byte*>(from) + row * from_pitch, width);
-       }),
-       !is_known(to) || !is_known(from));
-  return answer();
+  return give(stream, make_work([=] {
+                for (std::size_t row = 0; row < height; ++row)
+                  std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
+                              static_cast<const std::byte*>(from) + row * from_pitch, width);
+              }),
+              !is_known(to) || !is_known(from));
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
-  give(stream, make_work([=] { std::memset(memory, value, bytes); }));
-  return answer();
+  return give(stream, make_work([=] { std::memset(memory, value, bytes); }));
 }
 cudaError_t cudaMemset2DAsync(void* memory, std::size_t pitch, int value, std::size_t width,
                               std::size_t height, cudaStream_t stream) {
   if (width > pitch) return cudaErrorInvalidValue;
-  give(stream, make_work([=] {
-         for (std::size_t row = 0; row < height; ++row)
-           std::memset(static_cast<std::byte*>(memory) + row * pitch, value, width);
-       }));
-  return answer();
+  return give(stream, make_work([=] {
+                for (std::size_t row = 0; row < height; ++row)
+                  std::memset(static_cast<std::byte*>(memory) + row * pitch, value, width);
+              }));
 }

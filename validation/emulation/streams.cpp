@@ -12,14 +12,6 @@
 
 using Clock = std::chrono::steady_clock;
 
-/// Numbers of work count from 1; [done + 1, given] are in the list.
-struct CUstream_st {
-  emulation::Work* first = nullptr;
-  emulation::Work* last = nullptr;
-  std::uint64_t given = 0;
-  std::uint64_t done = 0;
-};
-
 struct CUevent_st {
   cudaStream_t stream = nullptr;  ///< null: never recorded
   std::uint64_t position = 0;     ///< in it
@@ -37,11 +29,8 @@ std::atomic<int> g_patience{[] {
   return text ? std::atoi(text) : 0;
 }()};
 
-/// Held by the thread that looks at streams or does their work.
-std::recursive_mutex& device_mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
-}
+std::atomic<bool> g_eager{false};
+
 std::set<cudaStream_t>& streams() {
   static std::set<cudaStream_t> all;
   return all;
@@ -81,22 +70,33 @@ void finish(const CUevent_st& event) {
 
 }  // namespace
 
-void set_patience(int questions) { g_patience = questions; }
+std::recursive_mutex& device_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
 
-void give(cudaStream_t stream, Work* work, bool at_once) {
+void set_patience(int questions) { g_patience = questions; }
+void set_eager(bool eager) { g_eager = eager; }
+
+cudaError_t give(cudaStream_t stream, Work* work, bool at_once) {
   std::uint64_t position = 0;
   {
     const std::lock_guard lock(device_mutex());
     if (!stream) {
       const std::unique_ptr<Work, void (*)(Work*)> owner(work, work->drop);
       while (!work->run(work)) std::this_thread::sleep_for(kBetweenTrials);
-      return;
+      return answer();
     }
+    if (stream->recorded) return record(*stream, work, at_once);
     (stream->last ? stream->last->next : stream->first) = work;
     stream->last = work;
     position = ++stream->given;
   }
-  if (at_once) wait_until(*stream, position);
+  if (at_once)
+    wait_until(*stream, position);
+  else if (g_eager)
+    do_until(*stream, position);
+  return answer();
 }
 
 void finish_all() {
@@ -126,10 +126,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (breaks_recording(stream)) return cudaErrorStreamCaptureUnsupported;
   wait_until(*stream, stream->given);
   return answer();
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (breaks_recording(stream)) return cudaErrorStreamCaptureIsolation;
   const std::lock_guard lock(device_mutex());
   if (event->stream)
     give(stream, make_trial([other = event->stream, position = event->position] {
@@ -148,6 +150,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (breaks_recording(stream)) return cudaErrorStreamCaptureUnsupported;
   const std::lock_guard lock(device_mutex());
   give(stream, make_work([event] { event->at = Clock::now(); }));
   event->stream = stream;
@@ -155,12 +158,19 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->asked = 0;
   return answer();
 }
+/// Who waits for the event waits for what it marked outside of graphs.
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  if (flags != cudaEventRecordExternal || !stream->recorded) return cudaErrorInvalidValue;
+  return give(stream, make_work([event] { event->at = Clock::now(); }));
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (breaks_recording()) return cudaErrorStreamCaptureUnsupported;
   finish(*event);
   return answer();
 }
 /// Once an event was asked for often enough, whoever asks does the work before it.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (breaks_recording()) return cudaErrorStreamCaptureUnsupported;
   const std::lock_guard lock(device_mutex());
   if (answer() != cudaSuccess) return answer();
   if (!is_done(*event) && event->asked++ >= g_patience) do_until(*event->stream, event->position);

@@ -132,9 +132,9 @@ EngineRun::EngineRun(const comm::World& world, const deck::Deck& deck, const Eng
           [this](double, double squares) {
             return control_.decide({squares, !std::isfinite(squares), 1.0});
           },
-          options),
+          engine::with_graphs(options, deck)),
       evaluation_(setup_.model, setup_.evaluation, store_, communicators_, place_,
-                  setup_.deck.optimizer, load(), nullptr),
+                  setup_.deck.optimizer, load(), nullptr, engine::with_graphs({}, deck)),
       refresh_(setup_.model, setup_.refresh, store_, communicators_, place_, setup_.deck.optimizer,
                nullptr, nullptr) {
   communicators_.attach(&store_.arena());

@@ -102,8 +102,11 @@ class LocalRun::Impl::Context final : public nn::StepContext {
     return run_.first_gradient_.at(index) != std::pair{block_, run_.micro_};
   }
   bool accumulate_loss() const override { return run_.loss_started_; }
-  const nn::StepScalars& scalars() const override { return *run_.scalars_; }
-  std::int64_t first_sample() const override { return run_.first_sample_; }
+  bool training() const override { return run_.scalars_->training; }
+  double gradient_scale() const override { return run_.scalars_->gradient_scale; }
+  nn::RandomPlace random_place() const override {
+    return {run_.scalars_->seed, run_.scalars_->step, run_.first_sample_};
+  }
   std::int64_t tensor_rank() const override { return rank_; }
   int layer() const override { return block().layer; }
 

@@ -17,6 +17,7 @@ Trace trace_of(const comm::World& world, const deck::Deck& deck, const TraceOpti
   }
   made.masters = run.masters();
   made.evaluation = run.evaluate();
+  if (options.at_end) options.at_end(run);
   return made;
 }
 

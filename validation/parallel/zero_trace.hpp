@@ -26,8 +26,9 @@ struct TraceOptions {
   EngineFaults faults = {};
   engine::ExecutorOptions executor = {};
   bool gradients = true;  ///< gather those of the first step, where the deck keeps them
-  /// Called behind the first step.
+  /// Called behind the first step, and behind the evaluation.
   std::function<void(EngineRun&)> after_first = {};
+  std::function<void(EngineRun&)> at_end = {};
 };
 
 /// Three steps and an evaluation. Collective.

@@ -121,6 +121,88 @@ TEST(Device, ReservedScratchStaysWhereItIsAndNoKernelTakesMore) {
   }
 }
 
+/// Records f(); nothing of it is done.
+template <class F>
+void record(Graph& graph, const F& f) {
+  Recording recording(current_stream());
+  f();
+  recording.into(graph);
+}
+
+TEST(Device, AGraphDoesAgainWhatWasRecordedWithItsArguments) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  const auto start = TestTensor::random({40, 7}, DType::f32, 5);
+  const TestTensor x({40, 7}, DType::f32);
+  const TensorView from = start.view();
+  const TensorView to = x.view();
+  Stream& stream = current_stream();
+  const auto expect_times = [&](double factor) {
+    stream.wait();
+    std::vector<double> want = start.values();
+    for (double& value : want) value *= factor;
+    EXPECT_EQ(x.values(), want);
+  };
+  kernels::copy(from, to);
+  Graph graph;
+  EXPECT_TRUE(graph.empty());
+  float factor = 2;
+  record(graph, [&] { kernels::scale(to, factor); });
+  factor = 16;  // not the graph's
+  expect_times(1);
+  graph.launch(stream);
+  graph.launch(stream);
+  expect_times(4);
+  record(graph, [&] { kernels::scale(to, 0.5f); });  // the same kernel
+  graph.launch(stream);
+  expect_times(2);
+  Event begin, middle, end;
+  begin.record(stream);
+  record(graph, [&] {  // others: a copy, marks
+    kernels::copy(from, to);
+    middle.record_inside(stream);
+    kernels::scale(to, 8);
+  });
+  graph.launch(stream);
+  end.record(stream);
+  expect_times(8);
+  EXPECT_GE(Event::seconds(begin, middle), 0);
+  EXPECT_GE(Event::seconds(middle, end), 0);
+  const Graph moved = std::move(graph);
+  EXPECT_TRUE(graph.empty());  // NOLINT: what a moved one is
+  moved.launch(stream);
+  expect_times(8);
+}
+
+TEST(Device, ARecordingThatFailsLeavesTheStreamAsItWas) {
+  if (on_host()) GTEST_SKIP() << "this run has no device";
+  const auto x = TestTensor::random({64}, DType::f32, 6);
+  const TensorView view = x.view();
+  const std::vector<double> before = x.values();
+  Graph graph;
+  EXPECT_NE(exit_of([&] {
+              record(graph, [&] {
+                kernels::scale(view, 2);
+                const DeviceMemory memory(1 << 20);
+              });
+            }),
+            Exit::kOk);
+  EXPECT_NE(exit_of([&] {
+              record(graph, [&] {
+                kernels::scale(view, 2);
+                current_stream().wait();
+              });
+            }),
+            Exit::kOk);
+  EXPECT_TRUE(graph.empty());
+  EXPECT_EQ(exit_of([&] { graph.launch(current_stream()); }), Exit::kUnexpected);
+  current_stream().wait();
+  EXPECT_EQ(x.values(), before);
+  record(graph, [&] { kernels::scale(view, 2); });
+  graph.launch(current_stream());
+  current_stream().wait();
+  EXPECT_EQ(x.values()[0], 2 * before[0]);
+}
+
 TEST(Device, MoreMemoryThanThereIsIsNamed) {
   if (on_host()) GTEST_SKIP() << "this run has no device";
   const std::int64_t total = device_memory_state().total;

@@ -52,8 +52,9 @@ class DeviceBlock : public nn::StepContext {
   }
   bool accumulate(nn::ParameterId) const override { return true; }
   bool accumulate_loss() const override { return true; }
-  const nn::StepScalars& scalars() const override { return scalars_; }
-  std::int64_t first_sample() const override { return 0; }
+  bool training() const override { return scalars_.training; }
+  double gradient_scale() const override { return scalars_.gradient_scale; }
+  nn::RandomPlace random_place() const override { return {scalars_.seed, scalars_.step, 0}; }
   std::int64_t tensor_rank() const override { return 0; }
   int layer() const override { return block_.layer; }
 
