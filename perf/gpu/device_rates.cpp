@@ -1,11 +1,13 @@
-// What a GPU reaches without a model around it: products of large bf16 matrices by kernels::gemm,
-// and plain copies between page-locked host memory and the device, each way and both at once. One
-// JSON object; perf/gpu/run divides by it.
+// What a GPU reaches without a model around it: products of large bf16 matrices of normal numbers
+// (zeros take less power, so run faster than any training) by kernels::gemm, and plain copies
+// between page-locked host memory and the device, each way and both at once. One JSON object;
+// perf/gpu/run divides by it.
 //
 //   build-cuda/perf/gpu/perf_device_rates [--tiny]
 
 #include "kernels/base/device.hpp"
 #include "kernels/base/runtime.hpp"
+#include "kernels/elementwise/initialize.hpp"
 #include "kernels/gemm/gemm.hpp"
 
 #include <fmt/core.h>
@@ -48,6 +50,8 @@ double gemm_peak(Stream& stream, bool tiny) {
     const TensorView x(bytes, {m, k}, DType::bf16, 0, MemorySpace::device);
     const TensorView w(bytes + 2 * m * k, {n, k}, DType::bf16, 0, MemorySpace::device);
     const TensorView y(bytes + 2 * (m * k + n * k), {m, n}, DType::bf16, 0, MemorySpace::device);
+    kernels::fill_normal(x, 0, 1, {.seed = 1});
+    kernels::fill_normal(w, 0, 1, {.seed = 2});
     const double seconds = best_seconds(stream, tiny ? 2 : 20, [&, m = m, n = n, k = k] {
       kernels::gemm(y, x, w, {.transpose_b = true});
     });

@@ -265,6 +265,51 @@ TEST(Attention, TheCheckCatchesWrongMasksAndDroppedTiles) {
   EXPECT_GT(worst(reference(next), reference(other)), 10 * tolerance(c.dtype));
 }
 
+// What every path takes, cuDNN's too: 16 bits, heads of 8 n elements up to 128, no documents and no
+// dropout. validation/gpu/run takes these with TRIREME_ATTENTION=cudnn as well, and all with own.
+
+TEST(PlainAttention, AgreesWithTheTextbook) {
+  for (const DType dtype : {DType::bf16, DType::f16})
+    for (const AttentionShape& shape : {AttentionShape{2, 128, 4, 4, 64},
+                                        {1, 192, 4, 1, 128},
+                                        {2, 130, 4, 2, 24},
+                                        {1, 77, 2, 2, 80}}) {
+      const Case c{shape, dtype};
+      EXPECT_LT(worst(run(c), reference(c)), tolerance(dtype))
+          << name_of(dtype) << " seq " << shape.seq << " x " << shape.head_dim;
+    }
+}
+
+/// Heads that share keys add to the same dk and dv; blocks of queries to the same dq.
+TEST(PlainAttention, SameBitsAtEveryCall) {
+  const bool device = validation::test_space() == MemorySpace::device;
+  const bool gpu = device && describe_device(selected_device()).name != "emulated";
+  const Case c{{.batch = gpu ? 4 : 1,
+                .seq = device && !gpu ? 80 : 512,
+                .heads = 8,
+                .kv_heads = 2,
+                .head_dim = 64},
+               DType::bf16};
+  const Result first = run(c);
+  for (int again = 0; again < (gpu ? 8 : 1); ++again) {
+    const Result next = run(c);
+    EXPECT_EQ(first.out, next.out);
+    EXPECT_EQ(first.lse, next.lse);
+    EXPECT_EQ(first.dq, next.dq);
+    EXPECT_EQ(first.dk, next.dk);
+    EXPECT_EQ(first.dv, next.dv);
+  }
+}
+
+TEST(PlainAttention, GoesByThePathThatIsAskedFor) {
+  const bool host = validation::test_space() == MemorySpace::host;
+  const char* named = std::getenv("TRIREME_ATTENTION");
+  const std::string asked = host ? "own" : named ? named : "";
+  const std::string path = attention_path(DType::bf16, validation::test_space());
+  const bool by_cudnn = path.find("cuDNN") != std::string::npos;
+  EXPECT_TRUE(asked.empty() || by_cudnn == (asked == "cudnn")) << path;
+}
+
 TEST(Attention, SaysItsPath) {
   EXPECT_EQ(attention_path(DType::f32, validation::test_space()), "own kernels");
   EXPECT_EQ(attention_path(DType::bf16), "own kernels");
