@@ -25,6 +25,7 @@ Exit exit_of(cudaError_t status) {
     case cudaErrorHardwareStackError:
     case cudaErrorContained:
     case cudaErrorLaunchTimeout:
+    case cudaErrorUnknown:  // what a GPU that fell off its bus often answers
     case cudaErrorSystemNotReady: return Exit::kPeer;
     default: return Exit::kUnexpected;
   }

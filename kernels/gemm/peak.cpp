@@ -4,6 +4,7 @@
 #include "kernels/base/device_backend.hpp"
 #include "kernels/base/row_convert.hpp"
 #include "kernels/base/runtime.hpp"
+#include "kernels/elementwise/initialize.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/gemm/product.hpp"
 
@@ -17,7 +18,7 @@
 namespace trireme::kernels {
 namespace {
 
-/// A matrix of zeros, in either space.
+/// A matrix in either space.
 class Operand {
  public:
   Operand(Shape shape, DType dtype, MemorySpace space) : view_(nullptr, shape, dtype, 0, space) {
@@ -25,10 +26,7 @@ class Operand {
       host_.resize(static_cast<std::size_t>(view_.bytes()));
       view_.data = host_.data();
     } else {
-      const std::vector<std::byte> zeros(static_cast<std::size_t>(view_.bytes()));
       device_ = DeviceMemory(view_.bytes());
-      copy_bytes(device_.data(), zeros.data(), device_.bytes());
-      current_stream().wait();
       view_.data = device_.data();
     }
   }
@@ -68,6 +66,8 @@ double measure_gemm_peak(DType dtype, double seconds, MemorySpace space) {
     const Operand a({m, k}, dtype, space);
     const Operand b({n, k}, dtype, space);
     const Operand c({m, n}, dtype, space);
+    fill_uniform(a.view(), -1, 1, {.seed = 1});
+    fill_uniform(b.view(), -1, 1, {.seed = 2});
     const auto run = [&] {
       gemm(c.view(), a.view(), b.view(), {.transpose_b = true});
       if (!host) current_stream().wait();

@@ -1,4 +1,4 @@
-// What a GPU reaches without a model around it: products of large bf16 matrices of normal numbers
+// What a GPU reaches without a model around it: products of large bf16 matrices of random numbers
 // (zeros take less power, so run faster than any training) by kernels::gemm, and plain copies
 // between page-locked host memory and the device, each way and both at once. One JSON object;
 // perf/gpu/run divides by it.
@@ -50,8 +50,8 @@ double gemm_peak(Stream& stream, bool tiny) {
     const TensorView x(bytes, {m, k}, DType::bf16, 0, MemorySpace::device);
     const TensorView w(bytes + 2 * m * k, {n, k}, DType::bf16, 0, MemorySpace::device);
     const TensorView y(bytes + 2 * (m * k + n * k), {m, n}, DType::bf16, 0, MemorySpace::device);
-    kernels::fill_normal(x, 0, 1, {.seed = 1});
-    kernels::fill_normal(w, 0, 1, {.seed = 2});
+    kernels::fill_uniform(x, -1, 1, {.seed = 1});
+    kernels::fill_uniform(w, -1, 1, {.seed = 2});
     const double seconds = best_seconds(stream, tiny ? 2 : 20, [&, m = m, n = n, k = k] {
       kernels::gemm(y, x, w, {.transpose_b = true});
     });

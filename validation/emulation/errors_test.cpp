@@ -41,6 +41,7 @@ TEST(DeviceErrors, EachHasItsNameAndExitCode) {
                         Case{cudaErrorNoKernelImageForDevice, Exit::kUsage, "ARCHITECTURES"},
                         Case{cudaErrorECCUncorrectable, Exit::kPeer, "was lost"},
                         Case{cudaErrorLaunchTimeout, Exit::kPeer, "submit again"},
+                        Case{cudaErrorUnknown, Exit::kPeer, "was lost"},
                         Case{cudaErrorIllegalAddress, Exit::kUnexpected, "a bug"}}) {
     emulation::answer_with(c.status);
     const Caught found = caught([] { device_count(); });

@@ -5,8 +5,8 @@ import re
 LADDER = ["kernels", "io", "lib", "apps"]
 ON_TOP = ["validation", "perf"]  # these see everything, and nothing includes them
 LIB = ["deck", "comm", "nn", "models", "program", "state", "optim", "checkpoint", "engine", "report", "plan"]
-# Operations stand beside each other; what they may share lies in base, fp8, elementwise and gemm.
-KERNELS_SHARED = [{"base"}, {"fp8"}, {"elementwise", "gemm"}]
+# Operations stand beside each other; what they may share lies in base, fp8, elementwise and gemm, in this order.
+KERNELS_SHARED = [{"base"}, {"fp8"}, {"elementwise"}, {"gemm"}]
 IO_ALSO = {"tokens": {"hdf5", "text"}}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
@@ -84,6 +84,7 @@ CLEAN = {
 PLANTED = [
     {"kernels/base/b.hpp": '#include "kernels/gemm/gemm.hpp"\n'},
     {"kernels/gemm/b.cpp": '#include "kernels/attention/attention.cpp"\n'},
+    {"kernels/elementwise/b.cpp": '#include "kernels/gemm/gemm.hpp"\n'},
     {"kernels/norm/norm.cpp": '#include "kernels/attention/attention.cpp"\n'},
     {"kernels/gemm/b.cpp": '#include "io/version.hpp"\n'},
     {"io/hdf5/b.cpp": '#include "lib/deck/deck.hpp"\n'},

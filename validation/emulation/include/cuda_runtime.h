@@ -48,6 +48,7 @@ enum cudaError_t {  // NOLINT: CUDA's names and numbers
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorHardwareStackError = 714,
+  cudaErrorUnknown = 999,
   cudaErrorSystemNotReady = 802,
   cudaErrorSystemDriverMismatch = 803,
   cudaErrorStreamCaptureUnsupported = 900,
