@@ -75,7 +75,8 @@ int main(int argc, char** argv) {
   const auto weights = floats(count / 2);
   const auto n = static_cast<double>(count);
   const auto adam = [&](const TensorView& copy) {
-    kernels::UpdateRange range{.master = master, .weights = copy, .gradient = gradient};
+    kernels::UpdateRange range{
+        .master = master, .weights = copy, .gradient = gradient, .undecayed = {}};
     range.learning_rate = 1e-4;
     range.weight_decay = 0.1;
     kernels::adam_update({}, 10, range, first, second);

@@ -231,7 +231,8 @@ void add_update(DType dtype) {
   std::ranges::fill(second, 0.01f);
   const TensorView copy = dtype == DType::f32 ? TensorView{} : tensor({kCount}, dtype);
   add_memory("AdamW", dtype, (dtype == DType::f32 ? 28 : 30) * kCount, [=] {
-    kernels::UpdateRange range{.master = master, .weights = copy, .gradient = gradient};
+    kernels::UpdateRange range{
+        .master = master, .weights = copy, .gradient = gradient, .undecayed = {}};
     range.learning_rate = 1e-4;
     range.weight_decay = 0.1;
     kernels::adam_update({}, 10, range, first, second);
