@@ -55,6 +55,11 @@ struct DeviceKernels {
   decltype(&kernels::attention_backward) attention_backward = nullptr;
   decltype(&kernels::attention_path) attention_path = nullptr;
   decltype(&kernels::gemm) gemm = nullptr;
+  /// Of GELU with tanh. False, and nothing done, where product and activation are two kernels.
+  bool (*gemm_activation)(const TensorView& y, const TensorView& x, const TensorView& a,
+                          const TensorView& b, const GemmOptions& options) = nullptr;
+  bool (*gemm_activation_slope)(const TensorView& dx, const TensorView& x, const TensorView& a,
+                                const TensorView& b, const GemmOptions& options) = nullptr;
   decltype(&kernels::gemm_fp8) gemm_fp8 = nullptr;
   decltype(&kernels::quantize) quantize = nullptr;
 

@@ -3,7 +3,6 @@
 #include "kernels/base/device.hpp"
 #include "kernels/base/error.hpp"
 
-#include <algorithm>
 #include <bit>
 #include <memory>
 #include <unordered_map>
@@ -41,10 +40,23 @@ struct HashKey {
     ProductHash hash(key.product);
     hash.mix(key.align_a | std::uint64_t{key.align_b} << 16 | std::uint64_t{key.align_c} << 32 |
              std::uint64_t{key.tf32} << 48);
-    hash.mix(static_cast<std::uint64_t>(key.a) | static_cast<std::uint64_t>(key.b) << 8);
+    hash.mix(static_cast<std::uint64_t>(key.a) | static_cast<std::uint64_t>(key.b) << 8 |
+             static_cast<std::uint64_t>(key.epilogue) << 16);
+    hash.mix(static_cast<std::uint64_t>(key.aux_stride));
     return hash.value();
   }
 };
+
+cublasLtEpilogue_t epilogue_of(const Key& key) {
+  switch (key.epilogue) {
+    case Epilogue::none:
+      return key.product.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::gelu:
+      return key.product.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::gelu_gradient: return CUBLASLT_EPILOGUE_DGELU;
+  }
+  fail(Exit::kUnexpected, "no epilogue {} is known", static_cast<int>(key.epilogue));
+}
 
 /// cuBLASLt counts columns first. A row-major matrix is its transpose there, so that
 /// c^T [n, m] = op(b)^T op(a)^T: b is the library's first operand, a its second.
@@ -57,9 +69,11 @@ class Plan {
     expect_cublas(cublasLtMatmulDescCreate(&product_, compute, CUDA_R_32F), "a product");
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-    if (p.bias) {
-      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(*p.bias));
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(key));
+    if (p.bias) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(*p.bias));
+    if (key.epilogue != Epilogue::none) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, key.aux_stride);
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, type_of(p.result));
     }
     first_ = layout(key.b, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.ldb);
     second_ = layout(key.a, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.lda);
@@ -76,7 +90,8 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  void run(const Operands& operands, float alpha, bool accumulate, void* workspace) {
+  bool run(const Operands& operands, float alpha, bool accumulate, void* workspace) {
+    if (!has_algorithm_) return false;
     point_to(operands);
     const ProductPointers& p = operands.pointers;
     const float beta = accumulate ? 1.0f : 0.0f;
@@ -85,6 +100,7 @@ class Plan {
                                  static_cast<std::size_t>(kGemmWorkspace),
                                  static_cast<cudaStream_t>(current_stream().handle())),
                   "a product");
+    return true;
   }
 
  private:
@@ -97,6 +113,7 @@ class Plan {
   void point_to(const Operands& operands) {
     const void* bias = operands.pointers.bias;
     if (bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    if (operands.aux) set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.aux);
     if (operands.unscale_b) set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, operands.unscale_b);
     if (operands.unscale_a) set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, operands.unscale_a);
   }
@@ -130,7 +147,8 @@ class Plan {
         handle(), product_, first_, second_, result_, result_, preference, 1, &found, &count);
     cublasLtMatmulPreferenceDestroy(preference);
     const ProductKey& p = key.product;
-    check(status == CUBLAS_STATUS_SUCCESS && count > 0, Exit::kUnexpected,
+    has_algorithm_ = status == CUBLAS_STATUS_SUCCESS && count > 0;
+    check(has_algorithm_ || key.epilogue != Epilogue::none, Exit::kUnexpected,
           "cuBLASLt has no product [{}, {}] of {} x [{}, {}] of {} with rows {}, {} and {} "
           "elements apart (status {})",
           p.m, p.k, name_of(key.a), p.k, p.n, name_of(key.b), p.lda, p.ldb, p.ldc,
@@ -143,20 +161,21 @@ class Plan {
   cublasLtMatrixLayout_t second_ = nullptr;
   cublasLtMatrixLayout_t result_ = nullptr;
   cublasLtMatmulAlgo_t algorithm_{};
+  bool has_algorithm_ = false;
 };
 
 }  // namespace
 
 std::uint32_t alignment_of(const void* p) {
   const auto address = reinterpret_cast<std::uintptr_t>(p);
-  return std::uint32_t{1} << std::min(8, std::countr_zero(address | 256));
+  return std::uint32_t{1} << std::countr_zero(address | kAligned);
 }
 
-void run(const Key& key, const Operands& operands, float alpha, bool accumulate, void* workspace) {
+bool run(const Key& key, const Operands& operands, float alpha, bool accumulate, void* workspace) {
   thread_local std::unordered_map<Key, std::unique_ptr<Plan>, HashKey> plans;
   auto& plan = plans[key];
   if (!plan) plan = std::make_unique<Plan>(key, operands);
-  plan->run(operands, alpha, accumulate, workspace);
+  return plan->run(operands, alpha, accumulate, workspace);
 }
 
 }  // namespace trireme::kernels::cublaslt

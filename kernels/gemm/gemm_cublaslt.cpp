@@ -11,7 +11,8 @@
 namespace trireme::kernels {
 namespace {
 
-/// What both products below share of a key: the result, and whether the library adds the bias.
+/// What every product of a result has in its key: the result, and whether the library adds the
+/// bias.
 cublaslt::Key key_for(const TensorView& c, const GemmOptions& options) {
   cublaslt::Key key;
   key.product.m = c.rows();
@@ -21,17 +22,16 @@ cublaslt::Key key_for(const TensorView& c, const GemmOptions& options) {
   key.product.result = c.dtype;
   key.product.accumulate = options.accumulate;
   key.align_c = cublaslt::alignment_of(c.data);
-  // The library adds a bias of the result's type only.
-  if (options.bias && options.bias.dtype == c.dtype) key.product.bias = options.bias.dtype;
+  // The library adds a bias of the result's type only. Its choice of an algorithm depends on where
+  // the bias lies: here always on a boundary that suits all of them.
+  if (options.bias && options.bias.dtype == c.dtype &&
+      cublaslt::alignment_of(options.bias.data) == cublaslt::kAligned)
+    key.product.bias = options.bias.dtype;
   return key;
 }
 
-void add_other_bias(const cublaslt::Key& key, const TensorView& c, const GemmOptions& options) {
-  if (options.bias && !key.product.bias) add_bias_on_device(c, options.bias);
-}
-
-void product(const TensorView& c, const TensorView& a, const TensorView& b,
-             const GemmOptions& options) {
+cublaslt::Key key_for(const TensorView& c, const TensorView& a, const TensorView& b,
+                      const GemmOptions& options) {
   cublaslt::Key key = key_for(c, options);
   ProductKey& p = key.product;
   p.k = options.transpose_a ? a.rows() : a.width();
@@ -44,10 +44,48 @@ void product(const TensorView& c, const TensorView& a, const TensorView& b,
   key.align_a = cublaslt::alignment_of(a.data);
   key.align_b = cublaslt::alignment_of(b.data);
   key.tf32 = options.tf32 && a.dtype == DType::f32;
-  const void* bias = p.bias ? options.bias.data : nullptr;
-  cublaslt::run(key, {{a.data, b.data, bias, c.data}}, options.alpha, options.accumulate,
-                current_stream().scratch("gemm", kGemmWorkspace));
+  return key;
+}
+
+void add_other_bias(const cublaslt::Key& key, const TensorView& c, const GemmOptions& options) {
+  if (options.bias && !key.product.bias) add_bias_on_device(c, options.bias);
+}
+
+bool run(const cublaslt::Key& key, const TensorView& c, const TensorView& a, const TensorView& b,
+         const GemmOptions& options, void* aux = nullptr) {
+  const void* bias = key.product.bias ? options.bias.data : nullptr;
+  return cublaslt::run(key, {{a.data, b.data, bias, c.data}, aux}, options.alpha,
+                       options.accumulate, current_stream().scratch("gemm", kGemmWorkspace));
+}
+
+void product(const TensorView& c, const TensorView& a, const TensorView& b,
+             const GemmOptions& options) {
+  const cublaslt::Key key = key_for(c, a, b, options);
+  run(key, c, a, b, options);
   add_other_bias(key, c, options);
+}
+
+/// The product with an epilogue that writes or reads `aux`, where the library takes them.
+bool with_epilogue(cublaslt::Epilogue epilogue, const TensorView& c, const TensorView& aux,
+                   const TensorView& a, const TensorView& b, const GemmOptions& options) {
+  constexpr std::int64_t kStep = 8;  // the library wants a stride of aux that this divides
+  cublaslt::Key key = key_for(c, a, b, options);
+  key.epilogue = epilogue;
+  key.aux_stride = aux.rows() == 1 ? round_up(aux.width(), kStep) : aux.stride();
+  if (aux.dtype != c.dtype || key.aux_stride % kStep != 0 ||
+      cublaslt::alignment_of(aux.data) != cublaslt::kAligned || (options.bias && !key.product.bias))
+    return false;
+  return run(key, c, a, b, options, aux.data);
+}
+
+bool product_gelu(const TensorView& y, const TensorView& x, const TensorView& a,
+                  const TensorView& b, const GemmOptions& options) {
+  return with_epilogue(cublaslt::Epilogue::gelu, y, x, a, b, options);
+}
+
+bool product_gelu_slope(const TensorView& dx, const TensorView& x, const TensorView& a,
+                        const TensorView& b, const GemmOptions& options) {
+  return with_epilogue(cublaslt::Epilogue::gelu_gradient, dx, x, a, b, options);
 }
 
 /// A copy of x [rows, depth], or of x [depth, rows] turned, in fp8, with zeros up to a whole number
@@ -87,6 +125,7 @@ void fp8_product(const TensorView& c, const TensorView& a, const TensorView& b,
   const void* bias = p.bias ? options.bias.data : nullptr;
   cublaslt::run(key,
                 {{small_a.values.data, small_b.values.data, bias, c.data},
+                 nullptr,
                  &small_a.scale->unscale,
                  &small_b.scale->unscale},
                 options.alpha, options.accumulate, workspace);
@@ -97,6 +136,8 @@ void fp8_product(const TensorView& c, const TensorView& a, const TensorView& b,
 
 void provide_gemm(DeviceKernels& kernels) {
   kernels.gemm = product;
+  kernels.gemm_activation = product_gelu;
+  kernels.gemm_activation_slope = product_gelu_slope;
   kernels.gemm_fp8 = fp8_product;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What every dense product checks first. Private to kernels/gemm.
+// What every dense product checks first. Private to kernels/.
 
 #include "kernels/gemm/gemm.hpp"
 

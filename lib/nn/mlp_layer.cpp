@@ -16,6 +16,7 @@ MlpLayer::MlpLayer(PlanBuilder& b, const LayerConfig& config)
   active_ = b.buffer("active", {tokens_, gated ? up_.rows / 2 : up_.rows}, placement.compute);
   active_again_ = gated ? b.like(active_, "active again") : active_;
   dactive_ = b.product_buffer("dactive", b.spec(active_).shape, placement.compute);
+  dinner_ = gated ? inner_ : dactive_;
 }
 
 void MlpLayer::add_up(PlanBuilder& b) {
@@ -40,10 +41,11 @@ void MlpLayer::add_up(PlanBuilder& b) {
 }
 
 void MlpLayer::run_forward(const StepContext& c, Slot gathered) const {
-  linear(c, c.view(inner_), c.view(gathered), up_, up_bias_);
   if (config_.activation) {
-    kernels::activation_forward(*config_.activation, c.view(inner_), {}, c.view(active_));
+    linear_activation(c, c.view(active_), c.view(inner_), c.view(gathered), up_, up_bias_,
+                      *config_.activation);
   } else {
+    linear(c, c.view(inner_), c.view(gathered), up_, up_bias_);
     kernels::swiglu_forward(c.view(inner_), c.view(active_));
   }
   linear(c, c.view(output_.partial()), c.view(active_), output_.weight());
@@ -68,13 +70,14 @@ void MlpLayer::forward(PlanBuilder& b, const NormLayer& norm) const {
 void MlpLayer::run_backward(const StepContext& c, Slot dout, Slot dgathered) const {
   const TensorView inner = c.view(inner_);
   const TensorView dactive = c.view(dactive_);
-  linear_input_gradient(c, dactive, c.view(dout), output_.weight());
   if (config_.activation) {
-    kernels::activation_backward(*config_.activation, inner, {}, dactive, inner);
+    linear_activation_gradient(c, c.view(dinner_), inner, c.view(dout), output_.weight(),
+                               *config_.activation);
   } else {
-    kernels::swiglu_backward(inner, dactive, inner, c.view(active_again_));
+    linear_input_gradient(c, dactive, c.view(dout), output_.weight());
+    kernels::swiglu_backward(inner, dactive, c.view(dinner_), c.view(active_again_));
   }
-  linear_input_gradient(c, c.view(dgathered), inner, up_);
+  linear_input_gradient(c, c.view(dgathered), c.view(dinner_), up_);
 }
 
 void MlpLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const {
@@ -83,8 +86,8 @@ void MlpLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const 
   Step input;
   input.name = "mlp";
   input.reads = {dwhole, inner_};
-  input.writes = {dactive_, inner_, norm.dgathered()};
-  if (!config_.activation) input.writes.push_back(active_again_);
+  input.writes = {dactive_, norm.dgathered()};
+  if (!config_.activation) input.writes.insert(input.writes.end(), {dinner_, active_again_});
   input.weights_of = {0};
   input.flops = product;
   input.workspace = std::max(linear_input_gradient_workspace(tokens_, up_),
@@ -99,14 +102,14 @@ void MlpLayer::backward(PlanBuilder& b, const NormLayer& norm, Slot dout) const 
   Step weight;
   weight.name = "mlp";
   weight.half = Half::weight;
-  weight.reads = {dwhole, dout, active_again_, inner_, gathered};
+  weight.reads = {dwhole, dout, active_again_, dinner_, gathered};
   weight.gradients_of = {0};
   weight.flops = product;
   weight.workspace = std::max(output_.weight_gradient_workspace(b),
                               linear_weight_gradient_workspace(tokens_, up_, up_bias_));
   weight.body = [self = *this, dwhole, dout, gathered](const StepContext& c) {
     self.output_.weight_gradient(c, c.view(dwhole), c.view(dout), c.view(self.active_again_));
-    linear_weight_gradient(c, c.view(self.inner_), c.view(gathered), self.up_, self.up_bias_);
+    linear_weight_gradient(c, c.view(self.dinner_), c.view(gathered), self.up_, self.up_bias_);
   };
   b.step(Pass::backward, weight);
 }

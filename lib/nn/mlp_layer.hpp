@@ -27,8 +27,8 @@ class MlpLayer {
   Fused up_;  // SwiGLU: gate | up
   Fused up_bias_;
   RowParallel output_;
-  /// Before the activation; backward turns it into its gradient in place.
-  Slot inner_;
+  /// Before the activation, and its gradient: in place of it in SwiGLU, else in place of dactive_.
+  Slot inner_, dinner_;
   /// Behind the activation. SwiGLU rebuilds it in backward instead of keeping it.
   Slot active_, active_again_;
   Slot dactive_;

@@ -1,7 +1,7 @@
 #include "lib/nn/pieces.hpp"
 
+#include "kernels/activation/gemm_activation.hpp"
 #include "kernels/elementwise/elementwise.hpp"
-#include "kernels/gemm/gemm.hpp"
 
 #include <algorithm>
 
@@ -105,19 +105,41 @@ std::int64_t product_workspace(const Fused& weight, std::int64_t m, std::int64_t
   return weight.fp8 ? kernels::gemm_fp8_workspace(m, n, k) : kernels::kGemmWorkspace;
 }
 
+kernels::GemmOptions linear_options(const StepContext& context, const Fused& bias) {
+  kernels::GemmOptions options;
+  options.transpose_b = true;
+  if (bias.exists) options.bias = bias.weight(context);
+  return options;
+}
+
 }  // namespace
 
 void linear(const StepContext& context, const TensorView& y, const TensorView& x,
             const Fused& weight, const Fused& bias) {
-  kernels::GemmOptions options;
-  options.transpose_b = true;
-  if (bias.exists) options.bias = bias.weight(context);
-  product(weight, y, x, weight.weight(context), {}, options);
+  product(weight, y, x, weight.weight(context), {}, linear_options(context, bias));
+}
+
+void linear_activation(const StepContext& context, const TensorView& y, const TensorView& inner,
+                       const TensorView& x, const Fused& weight, const Fused& bias,
+                       kernels::Activation kind) {
+  if (!weight.fp8)
+    return kernels::gemm_activation(y, inner, x, weight.weight(context), kind,
+                                    linear_options(context, bias));
+  linear(context, inner, x, weight, bias);
+  kernels::activation_forward(kind, inner, {}, y);
 }
 
 void linear_input_gradient(const StepContext& context, const TensorView& dx, const TensorView& dy,
                            const Fused& weight) {
   product(weight, dx, dy, weight.weight(context), kOfGradient, {});
+}
+
+void linear_activation_gradient(const StepContext& context, const TensorView& dx,
+                                const TensorView& x, const TensorView& dy, const Fused& weight,
+                                kernels::Activation kind) {
+  if (!weight.fp8) return kernels::gemm_activation_slope(dx, x, dy, weight.weight(context), kind);
+  linear_input_gradient(context, dx, dy, weight);
+  kernels::activation_backward(kind, x, {}, dx, dx);
 }
 
 void linear_weight_gradient(const StepContext& context, const TensorView& dy, const TensorView& x,

@@ -59,13 +59,22 @@ struct NormPiece {
 /// y = x W^T (+ bias)
 void linear(const StepContext& context, const TensorView& y, const TensorView& x,
             const Fused& weight, const Fused& bias = {});
+/// inner = x W^T (+ bias), y = f(inner)
+void linear_activation(const StepContext& context, const TensorView& y, const TensorView& inner,
+                       const TensorView& x, const Fused& weight, const Fused& bias,
+                       kernels::Activation kind);
 /// dx = dy W
 void linear_input_gradient(const StepContext& context, const TensorView& dx, const TensorView& dy,
                            const Fused& weight);
+/// dx = dy W f'(x): the gradient of what f, of which dy W is the gradient, took
+void linear_activation_gradient(const StepContext& context, const TensorView& dx,
+                                const TensorView& x, const TensorView& dy, const Fused& weight,
+                                kernels::Activation kind);
 /// dW (+)= dy^T x, and the bias's column sums
 void linear_weight_gradient(const StepContext& context, const TensorView& dy, const TensorView& x,
                             const Fused& weight, const Fused& bias = {});
-/// Device memory that each of the three works in, bytes; `rows` of x or y.
+/// Device memory that each of these works in, with an activation or without, bytes; `rows` of x or
+/// y.
 std::int64_t linear_workspace(std::int64_t rows, const Fused& weight);
 std::int64_t linear_input_gradient_workspace(std::int64_t rows, const Fused& weight);
 std::int64_t linear_weight_gradient_workspace(std::int64_t rows, const Fused& weight,

@@ -1,8 +1,10 @@
-// D = alpha op(A) op(B) + beta C (+ bias of D's rows), column-major, as NVIDIA's documentation of
-// cublasLtMatmul says; sums in fp32. It refuses what the library documents as unsupported: sizes
-// that do not fit, a leading dimension below the rows, a bias of another type than D, addresses
-// below the alignment that the choice of the algorithm was told; in fp8 all but A^T B with whole
-// lines of 16 bytes, a bias of 32 bits, and two operands of e5m2.
+// D = alpha op(A) op(B) + beta C (+ bias of D's rows), column-major, then GELU of it or it times
+// GELU's slope at aux, as NVIDIA's documentation of cublasLtMatmul says; sums in fp32. It refuses
+// what the library documents as unsupported: sizes that do not fit, a leading dimension below the
+// rows, a bias of another type than D, addresses below the alignment that the choice of the
+// algorithm was told; in fp8 all but A^T B with whole lines of 16 bytes, a bias of 32 bits, and two
+// operands of e5m2; an aux whose columns are not 8 elements aligned. And, as no documentation lists
+// the types that GELU's algorithms have, GELU of all but D's type in fp32 and 16 bits.
 
 #include "kernels/base/float8.hpp"
 
@@ -18,6 +20,9 @@ struct cublasLtMatmulDescOpaque {
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
   cudaDataType_t bias_type = CUDA_R_32F;
+  void* aux = nullptr;
+  std::int64_t aux_stride = 0;
+  cudaDataType_t aux_type = CUDA_R_32F;
   const float* scale_a = nullptr;
   const float* scale_b = nullptr;
 };
@@ -107,6 +112,9 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product,
     case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER: return store(product->scale_a, value, bytes);
     case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER: return store(product->scale_b, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return store(product->bias_type, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER: return store(product->aux, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD: return store(product->aux_stride, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE: return store(product->aux_type, value, bytes);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -145,6 +153,18 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 
 namespace {
 
+bool adds_bias(const cublasLtMatmulDescOpaque& how) {
+  return how.epilogue != CUBLASLT_EPILOGUE_DEFAULT && (how.epilogue & CUBLASLT_EPILOGUE_BIAS);
+}
+bool uses_aux(const cublasLtMatmulDescOpaque& how) { return how.epilogue & 128; }
+
+/// What CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD and _POINTER document.
+bool is_gelu_product(const cublasLtMatmulDescOpaque& how, const cublasLtMatrixLayoutOpaque& a,
+                     const cublasLtMatrixLayoutOpaque& d) {
+  return how.aux && is_aligned(how.aux, 16) && how.aux_stride % 8 == 0 &&
+         how.aux_stride >= d.rows && how.aux_type == d.type && a.type == d.type;
+}
+
 /// What cublasLtMatmul documents of 8-bit operands on Ada and Hopper.
 bool is_fp8_product(const cublasLtMatmulDescOpaque& how, const cublasLtMatrixLayoutOpaque& a,
                     const cublasLtMatrixLayoutOpaque& b, const cublasLtMatrixLayoutOpaque& d,
@@ -153,7 +173,7 @@ bool is_fp8_product(const cublasLtMatmulDescOpaque& how, const cublasLtMatrixLay
   const auto whole = [](const cublasLtMatrixLayoutOpaque& m) {
     return m.rows % kLine == 0 && m.stride * bytes_of(m.type) % kLine == 0;
   };
-  const bool bias = how.epilogue != CUBLASLT_EPILOGUE_BIAS || how.bias_type != CUDA_R_32F;
+  const bool bias = !adds_bias(how) || how.bias_type != CUDA_R_32F;
   return how.a == CUBLAS_OP_T && how.b == CUBLAS_OP_N && whole(a) && whole(b) && whole(d) &&
          a.columns % kLine == 0 && std::min({told.align_a, told.align_b, told.align_d}) >= kLine &&
          bias && (a.type == CUDA_R_8F_E4M3 || b.type == CUDA_R_8F_E4M3);
@@ -174,8 +194,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
       c->columns != d->columns || c->type != d->type || is_fp8(a->type) != is_fp8(b->type) ||
       (!is_fp8(a->type) && a->type != b->type))
     return CUBLAS_STATUS_INVALID_VALUE;
-  if (product->epilogue == CUBLASLT_EPILOGUE_BIAS && product->bias_type != d->type)
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (adds_bias(*product) && product->bias_type != d->type) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (uses_aux(*product) && !is_gelu_product(*product, *a, *d)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (is_fp8(a->type)) {
     if (!is_fp8_product(*product, *a, *b, *d, preference->choice))
       return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -189,6 +209,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 
 namespace {
 
+/// x Phi(x) with tanh, and its slope.
+double gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+double gelu_slope(double x) {
+  const double t = std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x);
+}
+
 /// One product with everything that the call's handles said, which may change once it is given.
 struct Product {
   cublasLtMatmulDescOpaque how;
@@ -198,7 +227,19 @@ struct Product {
   float factor, keep;
 
   void operator()() const;
+  /// The sum as it is stored, behind the epilogue.
+  float finished(float sum, std::int64_t row, std::int64_t column) const;
 };
+
+float Product::finished(float sum, std::int64_t row, std::int64_t column) const {
+  if (adds_bias(how)) sum += read(how.bias, how.bias_type, row);
+  if (!uses_aux(how)) return sum;
+  const std::int64_t at = row + column * how.aux_stride;
+  if (how.epilogue == CUBLASLT_EPILOGUE_DGELU)
+    return static_cast<float>(sum * gelu_slope(read(how.aux, how.aux_type, at)));
+  write(how.aux, how.aux_type, at, sum);
+  return static_cast<float>(gelu(sum));
+}
 
 void Product::operator()() const {
   const bool tf32 = how.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
@@ -215,8 +256,7 @@ void Product::operator()() const {
       if (how.scale_a) result *= *how.scale_a;
       if (how.scale_b) result *= *how.scale_b;
       if (keep != 0) result += keep * read(c, c_layout.type, row + column * c_layout.stride);
-      if (how.epilogue == CUBLASLT_EPILOGUE_BIAS) result += read(how.bias, how.bias_type, row);
-      write(d, d_layout.type, row + column * d_layout.stride, result);
+      write(d, d_layout.type, row + column * d_layout.stride, finished(result, row, column));
     }
 }
 
@@ -230,7 +270,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
   if (!is_aligned(a, choice->align_a) || !is_aligned(b, choice->align_b) ||
       !is_aligned(c, choice->align_c) || !is_aligned(d, choice->align_d) || !workspace ||
-      workspace_bytes < choice->workspace)
+      workspace_bytes < choice->workspace ||
+      (adds_bias(*product) && !is_aligned(product->bias, 16)) ||
+      (uses_aux(*product) && !is_aligned(product->aux, 16)))
     return CUBLAS_STATUS_INVALID_VALUE;
   emulation::give(
       stream, emulation::make_work(Product{*product, *a_layout, *b_layout, *c_layout, *d_layout, a,

@@ -4,16 +4,19 @@
 #include "kernels/activation/activation.hpp"
 
 #include "validation/harness/reference_math.hpp"
+#include "validation/unit/kernels/activation_reference.hpp"
 #include "validation/unit/kernels/every_way.hpp"
 
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 namespace trireme::kernels {
 namespace {
 
+using validation::activation_slope;
+using validation::activation_value;
 using validation::in_every_way;
+using validation::kActivations;
 using validation::kFloatTypes;
 using validation::relative_error;
 using validation::rounding;
@@ -21,35 +24,13 @@ using validation::TestTensor;
 using Values = std::vector<double>;
 
 const auto* const kRuntime = validation::with_runtime_and_device(4);
-constexpr Activation kKinds[] = {Activation::gelu_tanh, Activation::gelu_erf, Activation::relu,
-                                 Activation::silu};
-
-double reference(Activation kind, double x) {
-  switch (kind) {
-    case Activation::gelu_tanh: {
-      const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
-      return 0.5 * x * (1 + std::tanh(u));
-    }
-    case Activation::gelu_erf: return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
-    case Activation::relu: return x > 0 ? x : 0;
-    case Activation::silu: return x / (1 + std::exp(-x));
-  }
-  return 0;
-}
-
-double slope(Activation kind, double x) {
-  if (kind == Activation::relu) return x > 0 ? 1 : 0;  // no difference across the kink
-  constexpr double kStep = 1e-5;
-  return (reference(kind, x + kStep) - reference(kind, x - kStep)) / (2 * kStep);
-}
-
 struct Case {
   std::int64_t tokens, width, gap;
 };
 constexpr Case kCases[] = {{1, 1, 0}, {5, 13, 4}, {3, 2053, 1}, {70, 64, 0}};
 
 TEST(Activation, AgreesWithTheReferenceForwardAndBackward) {
-  for (const Activation kind : kKinds)
+  for (const Activation kind : kActivations)
     for (const DType dtype : kFloatTypes)
       for (const Case& c : kCases)
         for (const bool with_bias : {false, true}) {
@@ -62,8 +43,8 @@ TEST(Activation, AgreesWithTheReferenceForwardAndBackward) {
           for (std::size_t i = 0; i < want_y.size(); ++i) {
             const double at =
                 want_y[i] + (with_bias ? added[i % static_cast<std::size_t>(c.width)] : 0.0);
-            want_y[i] = reference(kind, at);
-            want_dx[i] *= slope(kind, at);
+            want_y[i] = activation_value(kind, at);
+            want_dx[i] *= activation_slope(kind, at);
           }
           const Values y = in_every_way([&] {
             TestTensor out = x;
@@ -83,7 +64,7 @@ TEST(Activation, AgreesWithTheReferenceForwardAndBackward) {
           Values faulty = dy.values();
           for (std::size_t i = 0; i < faulty.size(); ++i) {
             const double at = in[i];
-            faulty[i] *= at == 0 ? 0.5 : reference(kind, at) / at;
+            faulty[i] *= at == 0 ? 0.5 : activation_value(kind, at) / at;
           }
           EXPECT_GT(relative_error(faulty, want_dx), 3 * rounding(dtype));
         }
@@ -91,7 +72,7 @@ TEST(Activation, AgreesWithTheReferenceForwardAndBackward) {
 
 TEST(Activation, ExtremesStayFiniteAndNaNStaysNaN) {
   constexpr float kBig = 1e30f;
-  for (const Activation kind : kKinds) {
+  for (const Activation kind : kActivations) {
     constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
     const auto in = TestTensor::from({kBig, -kBig, kNaN, 0}, {1, 4}, DType::f32);
     const auto one = TestTensor::from({1, 1, 1, 1}, {1, 4}, DType::f32);
@@ -119,9 +100,9 @@ TEST(SwiGlu, AgreesWithTheReferenceForwardAndBackward) {
       for (std::size_t i = 0; i < want_y.size(); ++i) {
         const std::size_t gate = i / n * 2 * n + i % n;
         const double g = in[gate], u = in[gate + n], d = d_out[i];
-        want_y[i] = reference(Activation::silu, g) * u;
-        want_dx[gate] = d * u * slope(Activation::silu, g);
-        want_dx[gate + n] = d * reference(Activation::silu, g);
+        want_y[i] = activation_value(Activation::silu, g) * u;
+        want_dx[gate] = d * u * activation_slope(Activation::silu, g);
+        want_dx[gate + n] = d * activation_value(Activation::silu, g);
       }
       const Values y = in_every_way([&] {
         const TestTensor out({c.tokens, c.width}, dtype, c.width + c.gap);

@@ -2,11 +2,17 @@
 // number of threads; and that the same check catches what a wrong product does.
 
 #include "kernels/gemm/gemm.hpp"
+
+#include "kernels/activation/gemm_activation.hpp"
 #include "kernels/base/scratch.hpp"
 #include "kernels/gemm/product.hpp"
 #include "validation/harness/device_fixture.hpp"
 #include "validation/harness/reference_math.hpp"
+#include "validation/unit/kernels/activation_reference.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -14,6 +20,9 @@
 namespace trireme::kernels {
 namespace {
 
+using validation::activation_slope;
+using validation::activation_value;
+using validation::kActivations;
 using validation::reference_gemm;
 using validation::relative_error;
 using validation::TestTensor;
@@ -97,6 +106,138 @@ TEST(Gemm, AddsBiasAndAccumulates) {
     expect_right({31, 70, 40, type, DType::f32, {.transpose_a = true, .accumulate = true}, 5});
     expect_right({31, 70, 40, type, type, {.alpha = 0.25f, .accumulate = true}});
   }
+}
+
+// ---- products and activations
+// ------------------------------------------------------------------------------
+
+/// c's a and b, an activation's input with rows `gap` apart, a bias; the rows of y are dense.
+struct ActivationCase {
+  ActivationCase(const Case& made, Activation f, bool with_bias, DType bias_type)
+      : c(made),
+        kind(f),
+        a(TestTensor::random({c.m, c.k}, c.operand, 1, 0.3)),
+        b(TestTensor::random({c.n, c.k}, c.operand, 2)),
+        bias(TestTensor::random({c.n}, bias_type, 3)),
+        kept(TestTensor::random({c.m, c.n}, c.result, 4, 2, c.n + c.gap)),
+        product(reference_gemm(a.values(), b.values(), c.m, c.n, c.k, false, true)) {
+    options.transpose_b = true;
+    if (with_bias) options.bias = bias.view();
+  }
+  /// x behind the bias.
+  std::vector<double> inner() const {
+    auto x = product;
+    const auto added = bias.values();
+    for (std::size_t i = 0; i < x.size(); ++i)
+      if (options.bias) x[i] += added[i % static_cast<std::size_t>(c.n)];
+    return x;
+  }
+  std::vector<double> forward(Activation f) const {
+    auto y = inner();
+    for (double& value : y) value = activation_value(f, value);
+    return y;
+  }
+  std::vector<double> backward(Activation f) const {
+    auto dx = product;
+    const auto x = kept.values();
+    for (std::size_t i = 0; i < dx.size(); ++i) dx[i] *= activation_slope(f, x[i]);
+    return dx;
+  }
+  /// Of y and dx: rounded twice where two kernels make them.
+  double allowed() const { return 2 * tolerance(c); }
+
+  Case c;
+  Activation kind;
+  TestTensor a, b, bias, kept;
+  std::vector<double> product;
+  GemmOptions options = {};
+};
+
+void expect_right(const ActivationCase& t) {
+  const auto x = TestTensor::random({t.c.m, t.c.n}, t.c.result, 5, 1, t.c.n + t.c.gap);
+  const auto y = TestTensor::random({t.c.m, t.c.n}, t.c.result, 6, 1, t.c.n + t.c.gap);
+  const auto dx = TestTensor::random({t.c.m, t.c.n}, t.c.result, 7, 1, t.c.n + t.c.gap);
+  gemm_activation(y.view(), x.view(), t.a.view(), t.b.view(), t.kind, t.options);
+  gemm_activation_slope(dx.view(), t.kept.view(), t.a.view(), t.b.view(), t.kind,
+                        {.transpose_b = true});
+  EXPECT_LT(relative_error(x.values(), t.inner()), tolerance(t.c));
+  EXPECT_LT(relative_error(y.values(), t.forward(t.kind)), t.allowed());
+  EXPECT_LT(relative_error(dx.values(), t.backward(t.kind)), t.allowed());
+  EXPECT_TRUE(x.gaps_intact() && y.gaps_intact() && dx.gaps_intact());
+}
+
+/// Aligned rows, rows that a GPU's library can't keep, one row, one column.
+TEST(GemmActivation, AgreesWithTheReference) {
+  for (const Activation kind : kActivations)
+    for (const DType operand : kTypes)
+      for (const DType result : {operand, DType::f32})
+        for (const bool with_bias : {false, true}) {
+          SCOPED_TRACE(fmt::format("{} {} -> {}", static_cast<int>(kind), name_of(operand),
+                                   name_of(result)));
+          for (const Case& c : {Case{33, 48, 40, operand, result},
+                                {33, 48, 40, operand, result, {}, 16},
+                                {20, 17, 24, operand, result, {}, 3},
+                                {1, 21, 8, operand, result},
+                                {5, 1, 3, operand, result, {}, 7}})
+            expect_right({c, kind, with_bias, operand});
+          expect_right({{20, 24, 16, operand, result}, kind, with_bias, DType::f32});
+        }
+}
+
+/// What one kernel makes has been rounded once. A GPU's library does that for its GELU; all else
+/// has the bits of two calls.
+TEST(GemmActivation, HasTheBitsOfTwoCallsOrIsOneKernel) {
+  for (const Activation kind : kActivations) {
+    const ActivationCase t({64, 64, 96, DType::bf16, DType::bf16}, kind, true, DType::bf16);
+    const TestTensor x({64, 64}, DType::bf16), y = x, dx = x, two_y = x, two_dx = x;
+    gemm_activation(y.view(), x.view(), t.a.view(), t.b.view(), kind, t.options);
+    gemm(x.view(), t.a.view(), t.b.view(), t.options);
+    activation_forward(kind, x.view(), {}, two_y.view());
+    gemm_activation_slope(dx.view(), t.kept.view(), t.a.view(), t.b.view(), kind,
+                          {.transpose_b = true});
+    gemm(two_dx.view(), t.a.view(), t.b.view(), {.transpose_b = true});
+    activation_backward(kind, t.kept.view(), {}, two_dx.view(), two_dx.view());
+    const bool one =
+        kind == Activation::gelu_tanh && validation::test_space() == MemorySpace::device;
+    EXPECT_EQ(y.values() == two_y.values(), !one);
+    EXPECT_EQ(dx.values() == two_dx.values(), !one);
+    if (!one) continue;
+    const auto error = [](const TestTensor& got, const std::vector<double>& want) {
+      return relative_error(got.values(), want);
+    };
+    EXPECT_LT(error(y, t.forward(kind)), error(two_y, t.forward(kind)));
+    EXPECT_LT(error(dx, t.backward(kind)), error(two_dx, t.backward(kind)));
+  }
+}
+
+TEST(GemmActivation, TheCheckCatchesAnotherFunction) {
+  const ActivationCase t({33, 48, 40, DType::f32, DType::f32}, Activation::gelu_tanh, true,
+                         DType::f32);
+  ActivationCase without = t;
+  without.options.bias = {};
+  EXPECT_GT(relative_error(t.forward(Activation::gelu_erf), t.forward(t.kind)), 10 * t.allowed());
+  EXPECT_GT(relative_error(t.backward(Activation::gelu_erf), t.backward(t.kind)), 10 * t.allowed());
+  EXPECT_GT(relative_error(without.forward(t.kind), t.forward(t.kind)), 10 * t.allowed());
+  auto plain = t.product;  // a slope that is left out
+  EXPECT_GT(relative_error(plain, t.backward(t.kind)), 10 * t.allowed());
+}
+
+TEST(GemmActivation, RefusesWhatDoesNotFit) {
+  const TestTensor a({4, 8}, DType::f32), b({16, 8}, DType::f32), x({4, 16}, DType::f32);
+  const TestTensor narrow({4, 15}, DType::f32);
+  GemmOptions options{.transpose_b = true};
+  const auto call = [&](const TestTensor& y) {
+    gemm_activation(y.view(), x.view(), a.view(), b.view(), Activation::relu, options);
+  };
+  call(TestTensor({4, 16}, DType::f32));
+  EXPECT_THROW(call(narrow), Error);
+  options.accumulate = true;
+  EXPECT_THROW(call(TestTensor({4, 16}, DType::f32)), Error);
+  options.accumulate = false;
+  options.bias = narrow.view().column_slice(0, 1);
+  EXPECT_THROW(
+      gemm_activation_slope(x.view(), x.view(), a.view(), b.view(), Activation::relu, options),
+      Error);
 }
 
 TEST(Gemm, Tf32RoundsOperandsOnDevicesAlone) {
