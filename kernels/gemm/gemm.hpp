@@ -63,8 +63,10 @@ std::string gemm_path(DType dtype, MemorySpace space = MemorySpace::host);
 /// Best flop/s of a few large products ([1024 x 1024 x 1024] to [2048 x 3072 x 1024]) repeated for
 /// about `seconds` with this thread's team: the peak that utilisation is measured against. In less
 /// time than they take, of the smallest alone. On a device of [4096 x 4096 x 4096] to
-/// [8192 x 8192 x 8192], in the current stream. Operands are random numbers: a GPU multiplies zeros
-/// with less power, so faster than any training could. f32, bf16 or f16.
-double measure_gemm_peak(DType dtype, double seconds, MemorySpace space = MemorySpace::host);
+/// [8192 x 8192 x 8192], in the current stream, and of operands rounded to tf32 on request. Operands
+/// are random numbers: a GPU multiplies zeros with less power, so faster than any training could.
+/// f32, bf16 or f16.
+double measure_gemm_peak(DType dtype, double seconds, MemorySpace space = MemorySpace::host,
+                         bool tf32 = false);
 
 }  // namespace trireme::kernels

@@ -53,7 +53,7 @@ std::string gemm_path(DType dtype, MemorySpace space) {
   return fmt::format("fp32 products of widened tiles (oneDNN {})", isa);
 }
 
-double measure_gemm_peak(DType dtype, double seconds, MemorySpace space) {
+double measure_gemm_peak(DType dtype, double seconds, MemorySpace space, bool tf32) {
   using Clock = std::chrono::steady_clock;
   const bool host = space == MemorySpace::host;
   const auto since = [](Clock::time_point start) {
@@ -69,7 +69,7 @@ double measure_gemm_peak(DType dtype, double seconds, MemorySpace space) {
     fill_uniform(a.view(), -1, 1, {.seed = 1});
     fill_uniform(b.view(), -1, 1, {.seed = 2});
     const auto run = [&] {
-      gemm(c.view(), a.view(), b.view(), {.transpose_b = true});
+      gemm(c.view(), a.view(), b.view(), {.transpose_b = true, .tf32 = tf32});
       if (!host) current_stream().wait();
     };
     run();  // prepares the product and touches the memory

@@ -161,6 +161,7 @@ PrecisionConfig build_precision(const Draft& d) {
   const bool bf16 = d.boolean("bf16.enabled");
   p.compute = fp16 ? DType::f16 : bf16 ? DType::bf16 : DType::f32;
   p.fp8 = d.boolean("fp8.enabled");
+  p.tf32 = d.boolean("tf32.enabled");
   p.skip_nonfinite_gradients = fp16 || (bf16 && d.boolean("bf16.check_grad_overflow"));
   p.loss_scale.window = d.integer("fp16.loss_scale_window");
   p.loss_scale.hysteresis = d.integer("fp16.hysteresis");

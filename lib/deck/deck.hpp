@@ -201,7 +201,8 @@ struct LossScaleConfig {
 
 struct PrecisionConfig {
   DType compute = DType::f32;  ///< f32, bf16 or f16; masters are f32 always
-  bool fp8 = false;  ///< linear layers of transformer blocks multiply in fp8; compute is bf16
+  bool fp8 = false;   ///< linear layers of transformer blocks multiply in fp8; compute is bf16
+  bool tf32 = false;  ///< linear layers and logits multiply in tf32 on a GPU; compute is f32
   DType gradient_accumulation = DType::f32;  ///< data_types.grad_accum_dtype
   DType communication = DType::f32;          ///< communication_data_type; null = fp32 here
   LossScaleConfig loss_scale;

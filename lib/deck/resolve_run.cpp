@@ -269,6 +269,20 @@ void resolve_data(Draft& draft, const std::filesystem::path& folder) {
   check_evaluation(draft);
 }
 
+void check_tf32(Draft& draft) {
+  for (const std::string_view key : {"tf32.enabled", "fp16.enabled", "bf16.enabled", "run.device"})
+    if (draft.mistakes.in(key)) return;
+  if (!draft.boolean("tf32.enabled")) return;
+  for (const std::string_view other : {"fp16.enabled", "bf16.enabled"})
+    if (draft.boolean(other))
+      draft.conflict({"tf32.enabled", other},
+                     fmt::format("tf32.enabled is for products of tensors in fp32, and {} is true; "
+                                 "enable one",
+                                 other));
+  if (draft.text("run.device") == "cpu")
+    draft.warn("tf32.enabled", "tf32.enabled has no influence: run.device is \"cpu\"");
+}
+
 void check_precision(Draft& draft) {
   if (!draft.mistakes.in("fp16.enabled") && !draft.mistakes.in("bf16.enabled") &&
       draft.boolean("fp16.enabled") && draft.boolean("bf16.enabled"))
@@ -278,6 +292,7 @@ void check_precision(Draft& draft) {
       draft.boolean("fp8.enabled") && !draft.boolean("bf16.enabled"))
     draft.conflict({"fp8.enabled", "bf16.enabled"},
                    "fp8.enabled is for products of tensors in bf16; nearest: bf16.enabled true");
+  check_tf32(draft);
   if (draft.mistakes.in("fp16.loss_scale") || draft.mistakes.in("fp16.min_loss_scale") ||
       draft.mistakes.in("fp16.initial_scale_power"))
     return;

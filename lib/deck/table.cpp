@@ -128,8 +128,8 @@ const std::vector<Alias>& aliases() {
 
 bool in_fingerprint(std::string_view path) {
   constexpr std::array kept = {
-      "model.", "data.",       "optimizer.",        "scheduler.", "fp16.",           "bf16.",
-      "fp8.",   "data_types.", "gradient_clipping", "run.seed",   "train_batch_size"};
+      "model.", "data.", "optimizer.",  "scheduler.",        "fp16.",    "bf16.",
+      "fp8.",   "tf32.", "data_types.", "gradient_clipping", "run.seed", "train_batch_size"};
   constexpr std::array free = {"model.preset", "data.read_ahead", "optimizer.legacy_fusion"};
   const auto begins = [&](std::string_view prefix) {
     return prefix.ends_with('.') ? path.starts_with(prefix) : path == prefix;

@@ -39,6 +39,10 @@ Section precision_section() {
                "products of the transformer blocks' linear layers in fp8, a power of two a tensor "
                "as its scale: e4m3, gradients of outputs e5m2; needs bf16.enabled, which "
                "everything else, embedding and logits among it, stays in"),
+          ours("tf32.enabled", boolean(), "false", "",
+               "on a GPU in fp32: products of linear layers and logits take operands rounded to "
+               "tf32 (10 bits of mantissa) and sum in fp32; attention and all else stay fp32. "
+               "Hugging Face's tf32"),
           works("data_types.grad_accum_dtype",
                 choice({"fp32", "float32"})
                     .not_yet({"fp16", "float16", "bf16", "bfloat16"})

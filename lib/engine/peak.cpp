@@ -21,11 +21,12 @@ int cores() {
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-double measure(DType dtype, double seconds, MemorySpace space) {
+double measure(const deck::PrecisionConfig& precision, double seconds, MemorySpace space) {
+  const DType dtype = precision.compute;
   if (space == MemorySpace::host) return kernels::measure_gemm_peak(dtype, seconds);
   Stream stream;
   const StreamScope scope(stream);
-  return kernels::measure_gemm_peak(dtype, seconds, space);
+  return kernels::measure_gemm_peak(dtype, seconds, space, precision.tf32);
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Run
   // to say; measuring is for all ranks at once, as they train.
   io::PeakKey key = io::this_machine();
   key.library = kernels::gemm_path(dtype, space);
-  key.dtype = name_of(dtype);
+  const bool tf32 = deck.precision.tf32 && space == MemorySpace::device;
+  key.dtype = tf32 ? "tf32" : name_of(dtype);
   key.threads = runtime.threads();
   key.ranks = world.size();
   // Ranks may outnumber cores: only as many as find a core each measure, the others keep still.
@@ -50,7 +52,7 @@ PeakFlops peak_flops(const comm::World& world, const deck::Deck& deck, const Run
   const auto together = [&](double seconds) {
     world.barrier();
     const bool measures = world.node_rank() < busy;
-    return sum_over_ranks(world, measures ? measure(dtype, seconds, space) : 0.0);
+    return sum_over_ranks(world, measures ? measure(deck.precision, seconds, space) : 0.0);
   };
   const double glance = together(kGlance);
   struct Missing {};

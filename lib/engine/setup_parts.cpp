@@ -38,7 +38,7 @@ nn::Placement placement_of(const deck::Deck& deck) {
   placement.micro_batch = deck.batch.micro;
   placement.sequence = deck.model.context;
   placement.compute = deck.precision.compute;
-  placement.fp8 = deck.precision.fp8;
+  placement.products = {.fp8 = deck.precision.fp8, .tf32 = deck.precision.tf32};
   placement.attention_across_documents = deck.data.attention_across_documents;
   placement.sharding = sharding_of(deck);
   return placement;

@@ -85,7 +85,7 @@ void check_divides(const deck::ModelConfig& m, const nn::Placement& placement) {
           "model.{} ({}) does not divide by parallel.tensor ({}); nearest: parallel.tensor = {}",
           name, size, tensor, nearest_tensor(m, tensor));
   nn::check_sequence_parallel(placement);
-  if (placement.fp8) check_fp8(m, tensor);
+  if (placement.products.fp8) check_fp8(m, tensor);
 }
 
 class Assembly {

@@ -56,7 +56,7 @@ void AttentionLayer::add_projections(PlanBuilder& b) {
   };
   qkv_weight_ = {
       add(matrix("attention.q_proj.weight", q, config_.hidden, 0, config_.init_std), false), rows,
-      config_.hidden, true, b.placement().fp8};
+      config_.hidden, true, b.placement().products};
   add(matrix("attention.k_proj.weight", kv, config_.hidden, 0, config_.init_std), true);
   add(matrix("attention.v_proj.weight", kv, config_.hidden, 0, config_.init_std), true);
   if (!config_.bias_qkv) return;

@@ -135,7 +135,10 @@ std::shared_ptr<const BlockPlan> head_block(const LayerConfig& config, const Pla
                             config.hidden, 0, config.init_std);
   output.pad_split = true;
   h.table = {b.parameter(tied ? 1 : 0, std::move(output)),
-             divide_up(config.vocabulary, placement.tensor), config.hidden, true};
+             divide_up(config.vocabulary, placement.tensor),
+             config.hidden,
+             true,
+             {.tf32 = placement.products.tf32}};
 
   h.normed = b.buffer("normed", stream, placement.compute);
   h.gathered =

@@ -33,7 +33,8 @@ void MlpLayer::add_up(PlanBuilder& b) {
     first = add(matrix("mlp.gate_proj.weight", inner, config_.hidden, 0, config_.init_std), false);
   const ParameterId up =
       add(matrix("mlp.up_proj.weight", inner, config_.hidden, 0, config_.init_std), gated);
-  up_ = {gated ? first : up, gated ? 2 * local : local, config_.hidden, true, b.placement().fp8};
+  up_ = {gated ? first : up, gated ? 2 * local : local, config_.hidden, true,
+         b.placement().products};
   if (!config_.bias_mlp) return;
   if (gated) first = add(split_bias("mlp.gate_proj.bias", inner), false);
   const ParameterId up_bias = add(split_bias("mlp.up_proj.bias", inner), gated);

@@ -94,7 +94,7 @@ constexpr kernels::Fp8Formats kOfGradient{DType::e5m2, DType::e4m3};
 
 void product(const Fused& weight, const TensorView& c, const TensorView& a, const TensorView& b,
              const kernels::Fp8Formats& formats, const kernels::GemmOptions& options) {
-  if (weight.fp8)
+  if (weight.products.fp8)
     kernels::gemm_fp8(c, a, b, formats, options);
   else
     kernels::gemm(c, a, b, options);
@@ -102,11 +102,19 @@ void product(const Fused& weight, const TensorView& c, const TensorView& a, cons
 
 std::int64_t product_workspace(const Fused& weight, std::int64_t m, std::int64_t n,
                                std::int64_t k) {
-  return weight.fp8 ? kernels::gemm_fp8_workspace(m, n, k) : kernels::kGemmWorkspace;
+  return weight.products.fp8 ? kernels::gemm_fp8_workspace(m, n, k) : kernels::kGemmWorkspace;
 }
 
-kernels::GemmOptions linear_options(const StepContext& context, const Fused& bias) {
+kernels::GemmOptions options_of(const Fused& weight) {
   kernels::GemmOptions options;
+  options.tf32 = weight.products.tf32;
+  return options;
+}
+
+/// Those of x W^T + bias.
+kernels::GemmOptions linear_options(const StepContext& context, const Fused& weight,
+                                    const Fused& bias) {
+  kernels::GemmOptions options = options_of(weight);
   options.transpose_b = true;
   if (bias.exists) options.bias = bias.weight(context);
   return options;
@@ -116,35 +124,37 @@ kernels::GemmOptions linear_options(const StepContext& context, const Fused& bia
 
 void linear(const StepContext& context, const TensorView& y, const TensorView& x,
             const Fused& weight, const Fused& bias) {
-  product(weight, y, x, weight.weight(context), {}, linear_options(context, bias));
+  product(weight, y, x, weight.weight(context), {}, linear_options(context, weight, bias));
 }
 
 void linear_activation(const StepContext& context, const TensorView& y, const TensorView& inner,
                        const TensorView& x, const Fused& weight, const Fused& bias,
                        kernels::Activation kind) {
-  if (!weight.fp8)
+  if (!weight.products.fp8)
     return kernels::gemm_activation(y, inner, x, weight.weight(context), kind,
-                                    linear_options(context, bias));
+                                    linear_options(context, weight, bias));
   linear(context, inner, x, weight, bias);
   kernels::activation_forward(kind, inner, {}, y);
 }
 
 void linear_input_gradient(const StepContext& context, const TensorView& dx, const TensorView& dy,
                            const Fused& weight) {
-  product(weight, dx, dy, weight.weight(context), kOfGradient, {});
+  product(weight, dx, dy, weight.weight(context), kOfGradient, options_of(weight));
 }
 
 void linear_activation_gradient(const StepContext& context, const TensorView& dx,
                                 const TensorView& x, const TensorView& dy, const Fused& weight,
                                 kernels::Activation kind) {
-  if (!weight.fp8) return kernels::gemm_activation_slope(dx, x, dy, weight.weight(context), kind);
+  if (!weight.products.fp8)
+    return kernels::gemm_activation_slope(dx, x, dy, weight.weight(context), kind,
+                                          options_of(weight));
   linear_input_gradient(context, dx, dy, weight);
   kernels::activation_backward(kind, x, {}, dx, dx);
 }
 
 void linear_weight_gradient(const StepContext& context, const TensorView& dy, const TensorView& x,
                             const Fused& weight, const Fused& bias) {
-  kernels::GemmOptions options;
+  kernels::GemmOptions options = options_of(weight);
   options.transpose_a = true;
   options.accumulate = weight.accumulate(context);
   product(weight, weight.gradient(context), dy, x, kOfGradient, options);

@@ -22,7 +22,7 @@ struct Fused {
   std::int64_t rows = 0;
   std::int64_t columns = 0;  ///< 0: a bias
   bool exists = false;
-  bool fp8 = false;  ///< its products take operands rounded to fp8 (kernels/fp8)
+  ProductRounding products = {};
 
   TensorView weight(const StepContext& context) const;
   TensorView gradient(const StepContext& context) const;

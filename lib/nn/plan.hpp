@@ -14,6 +14,12 @@
 
 namespace trireme::nn {
 
+/// What products round their operands to first.
+struct ProductRounding {
+  bool fp8 = false;   ///< kernels::gemm_fp8
+  bool tf32 = false;  ///< kernels::GemmOptions::tf32
+};
+
 /// What every block of a model agrees on. tokens below means micro_batch x sequence.
 struct Placement {
   std::int64_t tensor = 1;  ///< ranks of the tensor group
@@ -22,7 +28,7 @@ struct Placement {
   std::int64_t micro_batch = 1;  ///< sequences
   std::int64_t sequence = 1;     ///< tokens of a sequence
   DType compute = DType::f32;    ///< of weights, activations and activation gradients
-  bool fp8 = false;  ///< operands of the linear layers of transformer blocks are rounded to fp8
+  ProductRounding products;      ///< of linear layers; the logits' are not rounded to fp8
   bool attention_across_documents = true;
   Sharding sharding;  ///< of model state over the data axis
 

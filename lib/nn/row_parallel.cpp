@@ -12,7 +12,7 @@ RowParallel::RowParallel(PlanBuilder& b, const std::string& name, std::int64_t o
   const Placement& placement = b.placement();
   const std::int64_t local = divide_exactly(in, placement.tensor, name, "parallel.tensor");
   weight_ = {b.parameter(0, matrix(name + ".weight", out, in, 1, std)), out, local, true,
-             placement.fp8};
+             placement.products};
   if (bias)
     bias_ = {b.parameter(0, vector(name + ".bias", out, Initialisation::Kind::zeros, parallel_)),
              out, 0, true};

@@ -278,6 +278,13 @@ void add_timeline(RunReport& report, const comm::World& world, Trainer& trainer)
 }
 
 /// "Open MPI v4.1.4": the library's own line, which goes on with how it was built.
+/// What products round their operands to, behind the name of their path.
+std::string rounding_of(const deck::PrecisionConfig& precision, MemorySpace space) {
+  if (precision.fp8) return ", linear layers in fp8";
+  if (precision.tf32 && space == MemorySpace::device) return ", linear layers and logits in tf32";
+  return "";
+}
+
 std::string mpi_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int size = 0;
@@ -345,8 +352,8 @@ void add_run(RunReport& report, const comm::World& world, const Runtime& runtime
   report.environment.libraries["HDF5"] = io::hdf5_version();
   report.environment.libraries["MPI"] = mpi_version();
   const MemorySpace space = deck.run.device == "cpu" ? MemorySpace::host : MemorySpace::device;
-  report.environment.libraries["products"] = kernels::gemm_path(deck.precision.compute, space) +
-                                             (deck.precision.fp8 ? ", linear layers in fp8" : "");
+  report.environment.libraries["products"] =
+      kernels::gemm_path(deck.precision.compute, space) + rounding_of(deck.precision, space);
   report.environment.libraries["attention"] =
       kernels::attention_path(deck.precision.compute, space);
   report.environment.libraries["runtime"] = runtime.describe();

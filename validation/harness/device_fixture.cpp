@@ -1,5 +1,7 @@
 #include "validation/harness/device_fixture.hpp"
 
+#include "kernels/gemm/gemm.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -21,6 +23,14 @@ MemorySpace test_space() {
 const char* test_device() { return test_space() == MemorySpace::device ? "cuda" : "cpu"; }
 
 double bounds_from_host() { return test_space() == MemorySpace::device ? 3 : 1; }
+
+void Fp8Cases::SetUp() {
+  try {
+    kernels::expect_fp8_products(test_space());
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+}
 
 int law_cases(int few) {
   const char* factor = std::getenv("TRIREME_TEST_CASES");

@@ -29,6 +29,12 @@ MemorySpace test_space();
 /// alone.
 double bounds_from_host();
 
+/// Base of fixtures whose cases multiply in fp8: skipped, and counted, on a GPU that can't.
+class Fp8Cases : public testing::Test {
+ protected:
+  void SetUp() override;
+};
+
 /// How many random cases a law tries: `few`, times what TRIREME_TEST_CASES in the environment says.
 /// A GPU is done with many in the time that the emulated one takes for few.
 int law_cases(int few);

@@ -277,7 +277,7 @@ models::Model reference_model(const deck::Deck& deck) {
   nn::Placement placement;
   placement.sequence = deck.model.context;
   placement.compute = deck.precision.compute;
-  placement.fp8 = deck.precision.fp8;
+  placement.products.fp8 = deck.precision.fp8;  // the host has no tf32
   placement.attention_across_documents = deck.data.attention_across_documents;
   return models::build_language_model(deck.model, placement);
 }

@@ -93,6 +93,31 @@ TEST(DeviceLaw, StagesAndTiersComputeTheSame) {
   if (world.rank() == 0) std::printf("%d of %zu cases to the bit\n", equal, cases.size());
 }
 
+/// Products round their operands to the 10 bits of tf32, as f16 has, and sum in fp32; all else has
+/// fp32's bound. On the host there is no tf32, and the bits are fp32's.
+TEST(DeviceLaw, Tf32RoundsTheOperandsOfProducts) {
+  const comm::World world;
+  deck::Deck plain = engine_deck(tiny_llama());
+  plain.parallel.data = world.size();
+  plain.batch.global = 2 * world.size();
+  plain.batch.accumulation = 2;
+  deck::Deck deck = plain;
+  deck.precision.tf32 = true;
+  const auto over = [&](const deck::Deck& run_deck, DType format) {
+    EngineRun run(world, run_deck);
+    run.step();
+    const StepOutcome got = run.outcome();
+    double worst = 0;
+    if (world.rank() == 0) worst = compare(got, ReferenceRun(plain).step(), format, 2).over_bound;
+    MPI_Bcast(&worst, 1, MPI_DOUBLE, 0, world.comm());
+    return worst;
+  };
+  const bool device = test_space() == MemorySpace::device;
+  EXPECT_LT(over(deck, DType::f16), 1);
+  EXPECT_EQ(over(deck, DType::f32) > 10 * bounds_from_host(), device);
+  EXPECT_LT(over(plain, DType::f32), bounds_from_host());  // the check sees the rounding alone
+}
+
 /// LAMB's norms are made where the moments are, added up over ranks by the host, and read where the
 /// weights are; the fault: sums that start with what memory held.
 TEST(DeviceLaw, LambFindsTheNormsOfItsTensors) {

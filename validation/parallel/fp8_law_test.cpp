@@ -37,6 +37,8 @@ namespace {
 
 const auto* const kRuntime = with_runtime_and_device(1);
 
+class Fp8Law : public Fp8Cases {};
+
 /// Widths that four tensor ranks can multiply in fp8.
 deck::Deck fp8_deck(const comm::World& world) {
   deck::ModelConfig model = tiny_llama();
@@ -80,7 +82,7 @@ double over_bound(const comm::World& world, const deck::Deck& deck) {
   return worst;
 }
 
-TEST(Fp8Law, GridsAgreeWithTheReferenceOfTheHost) {
+TEST_F(Fp8Law, GridsAgreeWithTheReferenceOfTheHost) {
   const comm::World world;
   double worst = 0;
   for (std::int64_t tensor = 1; tensor <= world.size(); tensor *= 2)
@@ -96,7 +98,7 @@ TEST(Fp8Law, GridsAgreeWithTheReferenceOfTheHost) {
 }
 
 /// Small gradients keep all their bits, whatever the loss is multiplied by.
-TEST(Fp8Law, ScalesFollowTheGradients) {
+TEST_F(Fp8Law, ScalesFollowTheGradients) {
   const comm::World world;
   const auto gradients_of = [&](double factor) {
     EngineRun run(world, fp8_deck(world), {.gradient_factor = factor});
@@ -110,7 +112,7 @@ TEST(Fp8Law, ScalesFollowTheGradients) {
 }
 
 /// Scales have no history: what is computed again is the same.
-TEST(Fp8Law, RecomputationKeepsEveryBit) {
+TEST_F(Fp8Law, RecomputationKeepsEveryBit) {
   const comm::World world;
   deck::Deck again = fp8_deck(world);
   again.activation_checkpointing.enabled = true;
@@ -140,7 +142,7 @@ double level(const std::vector<double>& losses) {
 
 /// Training on random tokens, whose loss falls to that of a guess; fp8 ends within 2 % of bf16. On
 /// the host: a GPU's products call no quantize() that could be broken.
-TEST(Fp8Law, TrainingFollowsBf16OnTheHost) {
+TEST_F(Fp8Law, TrainingFollowsBf16OnTheHost) {
   constexpr double kBound = 0.02;
   const comm::World world;
   const std::vector<double> bf16 = curve(world, false);

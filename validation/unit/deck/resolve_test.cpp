@@ -121,6 +121,16 @@ TEST(Resolve, SequenceShardsAreWholeOrEqualParts) {
   EXPECT_TRUE(contains(warning_about(alone, "parallel.sequence"), "no influence"));
 }
 
+TEST(Resolve, Tf32IsForProductsOnAGpu) {
+  const Deck gpu = load_text(small_deck(), {"tf32.enabled=true", "run.device=cuda"});
+  EXPECT_TRUE(gpu.precision.tf32);
+  EXPECT_EQ(gpu.precision.compute, DType::f32);
+  EXPECT_EQ(warning_about(gpu, "tf32.enabled"), "");
+  const Deck cpu = load_text(small_deck(), {"tf32.enabled=true"});
+  EXPECT_TRUE(contains(warning_about(cpu, "tf32.enabled"), "no influence"));
+  EXPECT_FALSE(load_text(small_deck(), {"run.device=cuda"}).precision.tf32);
+}
+
 TEST(Resolve, ShortWarmUpsCountAsTwo) {
   const Deck deck = load_text(
       small_deck(R"("scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 0}},)"));

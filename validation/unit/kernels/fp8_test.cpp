@@ -23,6 +23,8 @@ using Values = std::vector<double>;
 
 const auto* const kRuntime = validation::with_runtime_and_device(4);
 
+class Fp8 : public validation::Fp8Cases {};
+
 constexpr DType kFormats[] = {DType::e4m3, DType::e5m2};
 
 double largest_of(DType format) {
@@ -97,7 +99,7 @@ Values transposed(const Values& x, std::int64_t rows, std::int64_t width) {
   return out;
 }
 
-TEST(Fp8, QuantizeRoundsEveryElementAsItsFormatSays) {
+TEST_F(Fp8, QuantizeRoundsEveryElementAsItsFormatSays) {
   for (const auto way : validation::ways()) {
     const ExecutionScope scope(way.execution, way.threads);
     for (const DType format : kFormats)
@@ -119,7 +121,7 @@ TEST(Fp8, QuantizeRoundsEveryElementAsItsFormatSays) {
   }
 }
 
-TEST(Fp8, ScalesFollowTheTensor) {
+TEST_F(Fp8, ScalesFollowTheTensor) {
   // Times a power of two every bit stays; without a scale small tensors would be nothing.
   const auto x = TestTensor::random({32, 48}, DType::f32, 6);
   Values tiny = x.values();
@@ -139,7 +141,7 @@ TEST(Fp8, ScalesFollowTheTensor) {
 }
 
 // More elements than a GPU's blocks take in one round: the largest may be in the last.
-TEST(Fp8, ScalesOfLargeTensorsMissNoElement) {
+TEST_F(Fp8, ScalesOfLargeTensorsMissNoElement) {
   constexpr std::int64_t kRows = 70, kWidth = 30'016;
   const Small of_the_largest(1, 16, DType::e4m3), made(kRows, kWidth, DType::e4m3);
   auto x = TestTensor::random({kRows, kWidth}, DType::bf16, 8);
@@ -156,7 +158,7 @@ TEST(Fp8, ScalesOfLargeTensorsMissNoElement) {
   }
 }
 
-TEST(Fp8, ZerosHaveTheScaleOneAndWhatIsNotFiniteHasNone) {
+TEST_F(Fp8, ZerosHaveTheScaleOneAndWhatIsNotFiniteHasNone) {
   const auto zeros = TestTensor({3, 16}, DType::bf16);
   const Small none(3, 16, DType::e4m3);
   quantize(zeros.view(), none.tensor());
@@ -221,7 +223,7 @@ Outcome run(const Case& c) {
                                                      unscaled(b.values(), c.formats.b)))};
 }
 
-TEST(Fp8, ProductsAreThoseOfTheRoundedOperands) {
+TEST_F(Fp8, ProductsAreThoseOfTheRoundedOperands) {
   float anything = 0;
   const GemmOptions forward{.transpose_b = true};
   GemmOptions biased = forward;
@@ -245,7 +247,7 @@ TEST(Fp8, ProductsAreThoseOfTheRoundedOperands) {
   }
 }
 
-TEST(Fp8, RefusesWhatHopperCannotMultiply) {
+TEST_F(Fp8, RefusesWhatHopperCannotMultiply) {
   const TestTensor a({32, 32}, DType::bf16);
   const TestTensor narrow({32, 24}, DType::bf16);
   EXPECT_THROW(gemm_fp8(a.view(), a.view(), a.view(), {DType::e5m2, DType::e5m2}), Error);

@@ -144,7 +144,7 @@ TEST(Workspace, HoldsInSixteenAndEightBits) {
       SCOPED_TRACE(std::string(documents ? "documents" : "plain") + (fp8 ? ", fp8" : ""));
       nn::Placement placement = tiny_placement(1, false, DType::bf16);
       placement.attention_across_documents = !documents;
-      placement.fp8 = fp8;
+      placement.products.fp8 = fp8;
       for (const Need& need : needs_of(even_llama(), placement)) {
         EXPECT_LE(need.asked, need.told) << need.segment;
         EXPECT_TRUE(!documents || need.asked == need.told) << need.segment << ": no library's";
