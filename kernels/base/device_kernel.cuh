@@ -167,11 +167,7 @@ struct Pack {
   int count;
 };
 
-/// body(pack) for every pack, one a thread.
-template <class Body>
-__global__ void each_pack(Packs packs, Body body) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= packs.count) return;
+__device__ inline Pack pack_at(const Packs& packs, std::int64_t i) {
   // 32-bit division where it will do: it costs a tenth.
   const std::int64_t row =
       packs.count <= 0xffffffffll
@@ -179,7 +175,26 @@ __global__ void each_pack(Packs packs, Body body) {
           : i / packs.per_row;
   const std::int64_t column = (i - row * packs.per_row) * kPack;
   const std::int64_t left = packs.width - column;
-  body(Pack{row, column, left < kPack ? static_cast<int>(left) : kPack});
+  return {row, column, left < kPack ? static_cast<int>(left) : kPack};
+}
+
+__device__ inline std::int64_t thread_of_grid() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+/// body(pack) for every pack, one a thread.
+template <class Body>
+__global__ void each_pack(Packs packs, Body body) {
+  const std::int64_t i = thread_of_grid();
+  if (i < packs.count) body(pack_at(packs, i));
+}
+
+/// body(pack) for each of the packs that fall to this thread of a grid of any size: what kernels
+/// that make few numbers of a whole tensor go through.
+template <class Body>
+__device__ void for_own_packs(const Packs& packs, const Body& body) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = thread_of_grid(); i < packs.count; i += step) body(pack_at(packs, i));
 }
 
 template <class Body>

@@ -148,16 +148,11 @@ constexpr std::int64_t kMostSums = kSumWorkspace / sizeof(double);
 template <class Term>
 __global__ void sum_packs(Matrix x, Packs packs, typename Term::Sum* partial) {
   typename Term::Sum sum = 0;
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-       i < packs.count; i += step) {
-    const std::int64_t row = i / packs.per_row;
-    const std::int64_t column = (i - row * packs.per_row) * kPack;
-    const std::int64_t left = packs.width - column;
+  cuda::for_own_packs(packs, [&](const Pack& p) {
     float v[kPack];
-    cuda::load(x, row, column, left < kPack ? static_cast<int>(left) : kPack, v);
+    cuda::load(x, p.row, p.column, p.count, v);
     for (const float value : v) sum += Term{}(value);  // zeros behind the end add nothing
-  }
+  });
   sum = cuda::block_sum(sum);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
@@ -205,8 +200,8 @@ __global__ void sum_rows(Matrix x, std::int64_t rows, std::int64_t width, std::i
     cuda::load(x, row, column, count, v);
     for (int k = 0; k < kPack; ++k) sum[k] += v[k];
   }
-  float* out = partial + blockIdx.x * width + column;
-  for (int k = 0; k < count; ++k) out[k] = sum[k];
+  cuda::store({reinterpret_cast<std::byte*>(partial), width, DType::f32}, blockIdx.x, column, count,
+              sum);
 }
 
 __global__ void join_columns_kernel(const float* partial, std::int64_t parts, std::int64_t stride,

@@ -14,7 +14,9 @@ namespace {
 using cuda::kThreads;
 using Digit = unsigned long long;
 
-constexpr int kLanes = 16;  // that share a block of elements, as on the host
+constexpr int kLanes = 16;            // interleaved sums of a block of elements, as on the host
+constexpr int kOwn = 4;               // neighbouring ones of them a thread keeps: 16 bytes a load
+constexpr int kTeam = kLanes / kOwn;  // threads that share a block
 constexpr unsigned kInfinite = 1;
 constexpr unsigned kNotANumber = 2;
 
@@ -34,7 +36,34 @@ __device__ void carry(Digit (&digits)[kExactLimbs]) {
   }
 }
 
-/// x is elements [lead, total) of its first norm block and those after it; 16 threads a norm block.
+/// Elements [at, at + kOwn) of those [lead, total) that x holds; the others are zeros.
+__device__ void load_own(const float* x, std::int64_t at, std::int64_t lead, std::int64_t total,
+                         float (&out)[kOwn]) {
+  if (at >= lead && at + kOwn <= total && cuda::is_aligned(x + (at - lead))) {
+    const auto all = *reinterpret_cast<const cuda::FourFloats*>(x + (at - lead));
+    for (int k = 0; k < kOwn; ++k) out[k] = all.value[k];
+  } else {
+    for (int k = 0; k < kOwn; ++k)
+      out[k] = at + k >= lead && at + k < total ? x[at + k - lead] : 0.0f;
+  }
+}
+
+/// The sum of a norm block, for all threads of its team, in the order of the host's.
+__device__ double square_block(const float* x, std::int64_t start, std::int64_t lead,
+                               std::int64_t total, int member) {
+  double sum[kOwn] = {};
+  for (std::int64_t i = 0; i < kNormBlock; i += kLanes) {
+    float v[kOwn];
+    load_own(x, start + i + member * kOwn, lead, total, v);
+    for (int k = 0; k < kOwn; ++k) sum[k] += static_cast<double>(v[k]) * static_cast<double>(v[k]);
+  }
+  // Sums 8 and 4 apart are another thread's, those 2 and 1 apart its own.
+  for (int half = kTeam / 2; half > 0; half /= 2)
+    for (double& own : sum) own += __shfl_xor_sync(0xffffffffu, own, half);
+  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
+/// x is elements [lead, total) of its first norm block and those after it; a team a norm block.
 __global__ void sum_blocks(const float* x, std::int64_t lead, std::int64_t total,
                            Partial* partial) {
   __shared__ Digit digits[kExactLimbs];
@@ -42,22 +71,16 @@ __global__ void sum_blocks(const float* x, std::int64_t lead, std::int64_t total
   if (threadIdx.x < kExactLimbs) digits[threadIdx.x] = 0;
   if (threadIdx.x == 0) flags = 0;
   __syncthreads();
-  const std::int64_t teams = static_cast<std::int64_t>(gridDim.x) * blockDim.x / kLanes;
+  const std::int64_t teams = static_cast<std::int64_t>(gridDim.x) * blockDim.x / kTeam;
   const std::int64_t first =
-      (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kLanes;
-  const auto lane = static_cast<int>(threadIdx.x % kLanes);
+      (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kTeam;
+  const auto member = static_cast<int>(threadIdx.x % kTeam);
   const std::int64_t blocks = (total + kNormBlock - 1) / kNormBlock;
   const std::int64_t rounds = (blocks + teams - 1) / teams;
   for (std::int64_t round = 0; round < rounds; ++round) {  // as many for all: shuffles below
     const std::int64_t start = (first + round * teams) * kNormBlock;
-    double sum = 0;
-    for (std::int64_t i = 0; i < kNormBlock; i += kLanes) {
-      const std::int64_t at = start + i + lane;
-      const double value = at >= lead && at < total ? x[at - lead] : 0.0f;
-      sum += value * value;
-    }
-    for (int half = kLanes / 2; half > 0; half /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, half);
-    if (lane != 0) continue;
+    const double sum = square_block(x, start, lead, total, member);
+    if (member != 0) continue;
     const WideDigits wide = wide_digits(sum);
     if (!wide.finite) {
       atomicOr(&flags, sum != sum ? kNotANumber : kInfinite);
@@ -106,7 +129,7 @@ void add_squares(std::span<const float> x, std::int64_t first, std::span<double>
   const std::int64_t lead = first % kNormBlock;
   const std::int64_t total = lead + std::ssize(x);
   const std::int64_t blocks =
-      std::min(kMostBlocks, cuda::blocks_for(total, kNormBlock * (kThreads / kLanes)));
+      std::min(kMostBlocks, cuda::blocks_for(total, kNormBlock * (kThreads / kTeam)));
   auto* partial =
       static_cast<Partial*>(current_stream().scratch("add_exact_squares", kExactSquaresWorkspace));
   cuda::launch("add_exact_squares", sum_blocks, dim3(static_cast<unsigned>(blocks)), kThreads, 0,

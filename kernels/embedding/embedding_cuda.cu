@@ -63,6 +63,25 @@ void positions_forward(const TensorView& x, const TensorView& positions, const T
                                matrix_of(table), matrix_of(out), dropout, table.rows(), x.width()});
 }
 
+constexpr int kIds = 4;  // that a lane looks at: 16 bytes
+
+struct alignas(16) FourIds {
+  std::int32_t value[kIds];
+};
+
+/// Which of the tokens [first, first + kIds) have this id, as bits.
+__device__ unsigned with_id(const std::int32_t* ids, std::int64_t tokens, std::int64_t first,
+                            std::int64_t id) {
+  FourIds four;
+  if (first + kIds <= tokens && cuda::is_aligned(ids + first))
+    four = *reinterpret_cast<const FourIds*>(ids + first);
+  else
+    for (int k = 0; k < kIds; ++k) four.value[k] = first + k < tokens ? ids[first + k] : -1;
+  unsigned found = 0;
+  for (int k = 0; k < kIds; ++k) found |= static_cast<unsigned>(four.value[k] == id) << k;
+  return found;
+}
+
 /// A warp owns 256 columns of one table row and looks through all ids: no order between threads is
 /// needed, no buffer, and tokens are added in their order, as on the host.
 __global__ void add_tokens(const std::int32_t* ids, std::int64_t tokens, Matrix d_out,
@@ -76,15 +95,17 @@ __global__ void add_tokens(const std::int32_t* ids, std::int64_t tokens, Matrix 
   float sum[kPack] = {};
   if (accumulate) cuda::load(d_table, row, column, count, sum);
   bool found = false;
-  for (std::int64_t first = 0; first < tokens; first += kWarp) {
-    const std::int64_t token = first + lane;
-    const bool mine = token < tokens && ids[token] - first_row == row;
-    unsigned hits = __ballot_sync(0xffffffffu, mine);
-    found |= hits != 0;
-    for (; hits != 0; hits &= hits - 1) {
-      float d[kPack];
-      cuda::load(d_out, first + std::countr_zero(hits), column, count, d);
-      for (int k = 0; k < kPack; ++k) sum[k] += d[k];
+  for (std::int64_t first = 0; first < tokens; first += kWarp * kIds) {
+    const unsigned mine = with_id(ids, tokens, first + lane * kIds, first_row + row);
+    unsigned lanes = __ballot_sync(0xffffffffu, mine != 0);
+    found |= lanes != 0;
+    for (; lanes != 0; lanes &= lanes - 1) {
+      const int from = std::countr_zero(lanes);
+      for (unsigned hits = __shfl_sync(0xffffffffu, mine, from); hits != 0; hits &= hits - 1) {
+        float d[kPack];
+        cuda::load(d_out, first + from * kIds + std::countr_zero(hits), column, count, d);
+        for (int k = 0; k < kPack; ++k) sum[k] += d[k];
+      }
     }
   }
   if (found || !accumulate) cuda::store(d_table, row, column, count, sum);

@@ -38,16 +38,11 @@ struct Max {
 /// scale->largest, which was 0, becomes the largest magnitude; a maximum has no order.
 __global__ void find_largest(Matrix x, Packs packs, Fp8Scale* scale) {
   std::uint32_t most = 0;
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-       i < packs.count; i += stride) {
-    const std::int64_t row = i / packs.per_row;
-    const std::int64_t column = (i - row * packs.per_row) * kPack;
-    const std::int64_t left = packs.width - column;
+  cuda::for_own_packs(packs, [&](const cuda::Pack& p) {
     float v[kPack];
-    cuda::load(x, row, column, left < kPack ? static_cast<int>(left) : kPack, v);
-    for (int k = 0; k < kPack; ++k) most = Max{}(most, magnitude_bits(v[k]));
-  }
+    cuda::load(x, p.row, p.column, p.count, v);
+    for (const float value : v) most = Max{}(most, magnitude_bits(value));
+  });
   most = cuda::block_join(most, Max{});
   if (threadIdx.x == 0) atomicMax(largest_of(scale), most);
 }

@@ -208,16 +208,13 @@ __global__ void __launch_bounds__(most_threads(kPacks))
       cuda::store(views.dx, row, start + at.column, at.count, dx);
     }
   }
-  float* out = views.partial + blockIdx.x * 2 * plan.group;
+  const Matrix out{reinterpret_cast<std::byte*>(views.partial), plan.group, DType::f32};
+  const std::int64_t sums = static_cast<std::int64_t>(blockIdx.x) * 2;
 #pragma unroll unrolled(kPacks)
   for (int p = 0; p < kPacks; ++p) {
     const Place at = place(plan, p);
-#pragma unroll
-    for (int k = 0; k < kPack; ++k) {  // no index that is not constant: sums stay in registers
-      if (k >= at.count) continue;
-      out[at.column + k] = d_gamma[p][k];
-      out[plan.group + at.column + k] = d_beta[p][k];
-    }
+    cuda::store(out, sums, at.column, at.count, d_gamma[p]);
+    cuda::store(out, sums + 1, at.column, at.count, d_beta[p]);
   }
 }
 

@@ -88,6 +88,37 @@ TEST(Embedding, BackwardAddsTokensInOrder) {
   }
 }
 
+/// More tokens than a GPU's warp looks at in one round, ids that begin off 16 bytes among them; one
+/// f32 sum a row has one order, so that a token out of turn changes bits.
+TEST(Embedding, BackwardTakesLongSequencesInOrder) {
+  constexpr std::int64_t kMany = 1030, kFew = 3, kNarrow = 24;
+  std::vector<std::int32_t> all(kMany);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int32_t>(i * i % 5);
+  const Ids ids(all);
+  const auto d_out = TestTensor::random({kMany, kNarrow}, DType::f32, 2);
+  const Values d = d_out.values();
+  for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}}) {
+    const TestTensor d_table({kFew, kNarrow}, DType::f32);
+    embedding_backward(ids.view().column_slice(first, kMany - first),
+                       d_out.view().row_slice(first, kMany - first), 1, d_table.view(), false);
+    std::vector<float> want(kFew * kNarrow), turned = want;
+    for (auto t = static_cast<std::size_t>(first); t < all.size(); ++t)
+      for (std::size_t c = 0; c < kNarrow; ++c) {
+        const std::size_t back = all.size() - 1 - t + static_cast<std::size_t>(first);
+        const auto add = [&](std::vector<float>& sums, std::size_t token) {
+          const std::int32_t row = all[token] - 1;
+          if (row >= 0 && row < kFew)
+            sums[static_cast<std::size_t>(row) * kNarrow + c] +=
+                static_cast<float>(d[token * kNarrow + c]);
+        };
+        add(want, t);
+        add(turned, back);
+      }
+    EXPECT_EQ(d_table.values(), Values(want.begin(), want.end()));
+    EXPECT_NE(turned, want);  // the fault
+  }
+}
+
 RowDropout some_dropout() {
   RowDropout dropout;
   dropout.key = {.seed = 5, .step = 2, .layer_place = 8, .probability = 0.4f, .first_sample = 6};

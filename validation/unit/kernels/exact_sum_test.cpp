@@ -132,6 +132,18 @@ TEST(ExactSum, PlaceInTheBufferFixesTheBlocks) {
   EXPECT_EQ(limbs_of(padded), limbs_of(x));
 }
 
+TEST(ExactSum, EveryDeviceHasTheBitsOfTheHost) {
+  const Floats x = random_floats(5000, 7, true);
+  for (const std::int64_t first : {0, 1, 4, 255, 256, 1030})  // rows off 16 bytes among them
+    for (const std::int64_t end : {first + 3, std::int64_t{2049}, std::ssize(x)}) {
+      const auto part = part_of(x, first, end);
+      Limbs host = none(), here = none();
+      add_exact_squares(part, first, host, MemorySpace::host);
+      add_squares(part, first, here);
+      EXPECT_EQ(here, host) << first << " to " << end;
+    }
+}
+
 TEST(ExactSum, SameBitsForAnyThreads) {
   const Floats x = random_floats(1'000'003, 5, false);
   validation::in_every_way([&] {
