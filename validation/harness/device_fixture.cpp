@@ -22,7 +22,12 @@ MemorySpace test_space() {
 
 const char* test_device() { return test_space() == MemorySpace::device ? "cuda" : "cpu"; }
 
-double bounds_from_host() { return test_space() == MemorySpace::device ? 3 : 1; }
+// The largest error found on the emulated GPU is 1.14, of a LLaMA in f32 (FrozenLaw.EveryGrid, the
+// embedding's gradient, 2 ranks; all its tensors are alike, from the last layer on). The same deck
+// on two hosts, AVX2 and AVX-512, is 0.5 apart. No kernel makes it alone: with the host's attention
+// in place of the GPU's 0.77 is left, with its norms 0.92, with sums of products in f64 1.00, with
+// all of the host's 0.38. 32 other decks stay below 0.65.
+double bounds_from_host() { return test_space() == MemorySpace::device ? 2 : 1; }
 
 void Fp8Cases::SetUp() {
   try {
