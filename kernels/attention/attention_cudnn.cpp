@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention_workspace.hpp"
 #include "kernels/base/device.hpp"
+#include "kernels/base/device_cuda.hpp"
 
 #include <fmt/format.h>
 
@@ -12,13 +13,14 @@
 #define NV_CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string_view>
-#include <unordered_map>
 
 namespace cudnn_frontend {
 void* cudnn_dlhandle = nullptr;  // NOLINT: what the front end asks for
@@ -29,7 +31,8 @@ namespace {
 
 namespace fe = cudnn_frontend;
 using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
-using Pointers = std::unordered_map<std::int64_t, void*>;
+/// In the order of their Uids: a map would take memory at every call.
+using Pointers = std::initializer_list<void*>;
 
 enum class Choice { found, own, cudnn };
 
@@ -167,13 +170,17 @@ class Graph {
   fe::graph::Graph graph_;
 };
 
+/// Null where cuDNN can't start on this machine and nobody insists on it.
 cudnnHandle_t handle() {
-  thread_local const cudnnHandle_t made = [] {
+  thread_local const cudnnHandle_t made = []() -> cudnnHandle_t {
     cudnnHandle_t fresh = nullptr;
     const cudnnStatus_t status = fe::detail::create_handle(&fresh);
-    check(status == CUDNN_STATUS_SUCCESS, Exit::kUnexpected, "starting cuDNN: it says {}",
+    if (status == CUDNN_STATUS_SUCCESS) return fresh;
+    expect_no_fault("starting cuDNN");
+    check(choice() == Choice::found, Exit::kUsage,
+          "TRIREME_ATTENTION is cudnn, and cuDNN does not start here: it says {}",
           static_cast<int>(status));
-    return fresh;
+    return nullptr;
   }();
   return made;
 }
@@ -184,6 +191,7 @@ struct Plan {
   std::int64_t workspace = 0;
 
   explicit Plan(const Key& key) {
+    if (!handle()) return;
     auto made = std::make_unique<Graph>(key);
     const std::int64_t limit = cudnn_bytes(key.shape, key.backward());
     fe::error_t status = build(**made, limit);
@@ -192,6 +200,7 @@ struct Plan {
       graph = std::move(made);
       return;
     }
+    expect_no_fault("planning attention by cuDNN");
     check(choice() == Choice::found, Exit::kUsage,
           "TRIREME_ATTENTION is cudnn, and cuDNN does not take attention of seq {}, {} heads of "
           "{}, in {} bytes of working memory: {}",
@@ -200,7 +209,7 @@ struct Plan {
 
  private:
   /// Of the plans that need no more than `limit`, the first that works here.
-  static fe::error_t build(fe::graph::Graph& g, std::int64_t limit) {
+  static fe::error_t build(fe::graph::Graph& g, std::int64_t limit) try {
     fe::error_t status = g.validate();
     if (status.is_good()) status = g.build_operation_graph(handle());
     if (status.is_good()) status = g.create_execution_plans({fe::HeurMode_t::A});
@@ -208,6 +217,8 @@ struct Plan {
     if (status.is_good()) status = g.check_support();
     if (status.is_good()) status = g.build_plans();
     return status;
+  } catch (const std::runtime_error& error) {  // of a library that the front end opens itself
+    return {fe::error_code_t::CUDNN_BACKEND_API_FAILED, error.what()};
   }
 };
 
@@ -225,7 +236,7 @@ bool aligned(std::initializer_list<const TensorView*> views) {
   });
 }
 
-bool run(const Key& key, Pointers pointers) {
+bool run(const Key& key, const Pointers& pointers) {
   thread_local std::map<Key, Plan> plans;
   auto found = plans.find(key);
   if (found == plans.end()) found = plans.emplace(key, Plan(key)).first;
@@ -236,9 +247,12 @@ bool run(const Key& key, Pointers pointers) {
       fe::detail::set_stream(handle(), static_cast<cudaStream_t>(stream.handle()));
   check(bound == CUDNN_STATUS_SUCCESS, Exit::kUnexpected, "cuDNN took no stream: it says {}",
         static_cast<int>(bound));
-  fe::error_t status =
-      (*plan.graph)
-          ->execute(handle(), pointers, stream.scratch("attention by cuDNN", plan.workspace));
+  std::array<void*, kLse> sorted{};
+  std::ranges::copy(pointers, sorted.begin());
+  fe::error_t status = (*plan.graph)
+                           ->execute(handle(), sorted.data(), static_cast<int>(pointers.size()),
+                                     stream.scratch("attention by cuDNN", plan.workspace));
+  if (status.is_bad()) expect_no_fault("attention by cuDNN");
   check(status.is_good(), Exit::kUnexpected, "attention by cuDNN: {}", status.get_message());
   return true;
 }
@@ -259,7 +273,7 @@ bool forward_by_cudnn(const AttentionShape& shape, const TensorView& out, const 
                       const AttentionOptions& options) {
   if (!takes(q.dtype, options) || !aligned({&q, &k, &v, &out})) return false;
   return run(key_of(shape, q, options, {&q, &k, &v, &out}),
-             {{kQ, q.data}, {kK, k.data}, {kV, v.data}, {kOut, out.data}, {kLse, lse.data}});
+             {q.data, k.data, v.data, out.data, lse.data});
 }
 
 bool backward_by_cudnn(const AttentionShape& shape, const TensorView& dq, const TensorView& dk,
@@ -268,15 +282,7 @@ bool backward_by_cudnn(const AttentionShape& shape, const TensorView& dq, const 
                        const TensorView& lse, const AttentionOptions& options) {
   if (!takes(q.dtype, options) || !aligned({&q, &k, &v, &out, &dout, &dq, &dk, &dv})) return false;
   return run(key_of(shape, q, options, {&q, &k, &v, &out, &dout, &dq, &dk, &dv}),
-             {{kQ, q.data},
-              {kK, k.data},
-              {kV, v.data},
-              {kOut, out.data},
-              {kDout, dout.data},
-              {kDq, dq.data},
-              {kDk, dk.data},
-              {kDv, dv.data},
-              {kLse, lse.data}});
+             {q.data, k.data, v.data, out.data, dout.data, dq.data, dk.data, dv.data, lse.data});
 }
 
 std::string cudnn_attention(DType dtype) {

@@ -243,6 +243,11 @@ void expect_cuda(int status, const char* what) {
        cudaGetErrorName(code), advice(code));
 }
 
+void expect_no_fault(const char* what) {
+  const cudaError_t status = cudaStreamQuery(static_cast<cudaStream_t>(current_stream().handle()));
+  if (status != cudaErrorNotReady) expect_cuda(status, what);
+}
+
 DeviceBackend& cuda_backend() {
   static CudaBackend backend;
   return backend;

@@ -127,15 +127,21 @@ class NcclLinks final : public LinkBackend {
     constexpr char kWhat[] = "a transfer between devices";
     const Link& link = usable(handle);
     expect(nccl().group_start(), kWhat, link.communicator);
+    ncclResult_t given =
+        ncclSuccess;  // a group that was begun is ended, or abort would wait for it
     for (const LinkMove& m : moves) {
       const auto bytes = static_cast<std::size_t>(m.bytes);
-      expect(m.sends ? nccl().send(m.data, bytes, ncclUint8, m.member, link.communicator,
-                                   static_cast<cudaStream_t>(stream))
-                     : nccl().receive(m.data, bytes, ncclUint8, m.member, link.communicator,
-                                      static_cast<cudaStream_t>(stream)),
-             kWhat, link.communicator);
+      const ncclResult_t status =
+          m.sends ? nccl().send(m.data, bytes, ncclUint8, m.member, link.communicator,
+                                static_cast<cudaStream_t>(stream))
+                  : nccl().receive(m.data, bytes, ncclUint8, m.member, link.communicator,
+                                   static_cast<cudaStream_t>(stream));
+      if (status != ncclSuccess && status != ncclInProgress) given = status;
+      if (given != ncclSuccess) break;
     }
-    expect(nccl().group_end(), kWhat, link.communicator);
+    const ncclResult_t ended = nccl().group_end();
+    expect(given, kWhat, link.communicator);
+    expect(ended, kWhat, link.communicator);
     follow(link, kWhat);
   }
 

@@ -1,6 +1,7 @@
 #include "kernels/gemm/cublaslt_plan.hpp"
 
 #include "kernels/base/device.hpp"
+#include "kernels/base/device_cuda.hpp"
 #include "kernels/base/error.hpp"
 
 #include <bit>
@@ -11,8 +12,15 @@ namespace trireme::kernels::cublaslt {
 namespace {
 
 void expect_cublas(cublasStatus_t status, const char* what) {
-  check(status == CUBLAS_STATUS_SUCCESS, Exit::kUnexpected, "{}: cuBLASLt says {}", what,
-        static_cast<int>(status));
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  expect_no_fault(what);
+  const bool no_memory =
+      status == CUBLAS_STATUS_ALLOC_FAILED || status == CUBLAS_STATUS_NOT_INITIALIZED;
+  check(!no_memory, Exit::kUsage,
+        "{}: cuBLASLt finds no memory for itself on the device (status {}): leave it some, with a "
+        "smaller plan or fewer programs on the device",
+        what, static_cast<int>(status));
+  fail(Exit::kUnexpected, "{}: cuBLASLt says {}", what, static_cast<int>(status));
 }
 
 cublasLtHandle_t handle() {
@@ -137,6 +145,10 @@ class Plan {
           "choosing an algorithm");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kGemmWorkspace));
+    // Parts of a sum over k meet in fp32: in the result's memory they would be rounded to its type,
+    // and c would be one of them.
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+           static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.align_b);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.align_a);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.align_c);
@@ -148,6 +160,7 @@ class Plan {
     cublasLtMatmulPreferenceDestroy(preference);
     const ProductKey& p = key.product;
     has_algorithm_ = status == CUBLAS_STATUS_SUCCESS && count > 0;
+    if (!has_algorithm_) expect_no_fault("choosing an algorithm");
     check(has_algorithm_ || key.epilogue != Epilogue::none, Exit::kUnexpected,
           "cuBLASLt has no product [{}, {}] of {} x [{}, {}] of {} with rows {}, {} and {} "
           "elements apart (status {})",

@@ -41,8 +41,9 @@ struct Fp8Formats {
 };
 
 /// gemm() of a and b rounded to fp8, each with a scale of its own (fp8/fp8.hpp). Numbers of 8 bits
-/// have products and scales that are exact; sums run in fp32, so host and device differ in their
-/// order alone. On the host the rounded operands are multiplied in the dtype they came in; on a GPU
+/// have products and scales that are exact. Sums run in fp32 on the host; Hopper's tensor cores keep
+/// about 14 bits of a few sums and add those in fp32 (DeepSeek-AI, arXiv 2412.19437, section 3.3.2).
+/// On the host the rounded operands are multiplied in the dtype they came in; on a GPU
 /// (Ada, Hopper or later: see expect_fp8_products) in fp8, for which n must be a multiple of 16,
 /// here and there. Infinity or NaN in an operand makes the whole result NaN.
 void gemm_fp8(const TensorView& c, const TensorView& a, const TensorView& b,

@@ -8,6 +8,8 @@
 
 #include "kernels/base/float8.hpp"
 
+#include "validation/emulation/streams.hpp"
+
 #include <cublasLt.h>
 
 #include <algorithm>
@@ -142,6 +144,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
                                                     const void* value, std::size_t bytes) {
   cublasLtMatmulAlgo_t& c = preference->choice;
   switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return CUBLAS_STATUS_SUCCESS;  // k is not cut
     case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return store(c.workspace, value, bytes);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES: return store(c.align_a, value, bytes);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES: return store(c.align_b, value, bytes);
@@ -268,6 +271,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* choice,
                               void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
+  // As the library does, without a word of the device.
+  if (emulation::answer() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (!is_aligned(a, choice->align_a) || !is_aligned(b, choice->align_b) ||
       !is_aligned(c, choice->align_c) || !is_aligned(d, choice->align_d) || !workspace ||
       workspace_bytes < choice->workspace ||

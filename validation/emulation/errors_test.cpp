@@ -54,6 +54,22 @@ TEST(DeviceErrors, EachHasItsNameAndExitCode) {
   EXPECT_EQ(device_count(), 1);
 }
 
+// A product's library knows that it failed, not that its device did.
+TEST(DeviceErrors, ALibraryThatFailsOnALostDeviceNamesTheDevice) {
+  const DeviceMemory memory(3 * 16 * 16 * 4);
+  auto* values = static_cast<float*>(memory.data());
+  const auto matrix = [&](int k) {
+    return TensorView(values + k * 256, {16, 16}, DType::f32, 0, MemorySpace::device);
+  };
+  const auto product = [&] { kernels::gemm(matrix(0), matrix(1), matrix(2)); };
+  product();  // its plan stands
+  emulation::answer_with(cudaErrorECCUncorrectable);
+  const Caught found = caught(product);
+  emulation::answer_with(0);
+  EXPECT_EQ(found.code, Exit::kPeer);
+  EXPECT_NE(found.text.find("was lost"), std::string::npos) << found.text;
+}
+
 TEST(DeviceErrors, AMissingDriverIsNoOldOne) {
   emulation::set_driver(12040);
   const Caught old = caught([] { device_count(); });

@@ -130,6 +130,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   wait_until(*stream, stream->given);
   return answer();
 }
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (breaks_recording(stream)) return cudaErrorStreamCaptureUnsupported;
+  if (answer() != cudaSuccess) return answer();
+  const std::lock_guard lock(device_mutex());
+  return stream->done == stream->given ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (breaks_recording(stream)) return cudaErrorStreamCaptureIsolation;
   const std::lock_guard lock(device_mutex());

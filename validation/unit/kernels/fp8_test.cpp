@@ -238,8 +238,10 @@ TEST_F(Fp8, ProductsAreThoseOfTheRoundedOperands) {
         {40, 64, 32, {}, DType::bf16, biased},
         {40, 64, 32, {}, DType::f32, biased}}) {
     const Outcome got = run(c);
-    const double tolerance =
-        epsilon_of(c.result) + 2 * std::sqrt(static_cast<double>(c.k)) * epsilon_of(DType::f32);
+    // Tensor cores keep about 14 bits of sums of fp8 products.
+    const double sums = validation::test_space() == MemorySpace::device ? 0x1p-11 : 0;
+    const double tolerance = epsilon_of(c.result) + sums +
+                             2 * std::sqrt(static_cast<double>(c.k)) * epsilon_of(DType::f32);
     EXPECT_LT(got.error, tolerance) << c.m << " x " << c.n << " x " << c.k;
     if (!c.options.bias && !c.options.accumulate) {
       EXPECT_GT(got.unscaled, 10 * tolerance);
