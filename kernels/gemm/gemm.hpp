@@ -41,11 +41,11 @@ struct Fp8Formats {
 };
 
 /// gemm() of a and b rounded to fp8, each with a scale of its own (fp8/fp8.hpp). Numbers of 8 bits
-/// have products and scales that are exact. Sums run in fp32 on the host; Hopper's tensor cores keep
-/// about 14 bits of a few sums and add those in fp32 (DeepSeek-AI, arXiv 2412.19437, section 3.3.2).
-/// On the host the rounded operands are multiplied in the dtype they came in; on a GPU
-/// (Ada, Hopper or later: see expect_fp8_products) in fp8, for which n must be a multiple of 16,
-/// here and there. Infinity or NaN in an operand makes the whole result NaN.
+/// have products and scales that are exact. Sums run in fp32 on the host; Hopper's tensor cores
+/// keep about 14 bits of a few sums and add those in fp32 (DeepSeek-AI, arXiv 2412.19437,
+/// section 3.3.2). On the host the rounded operands are multiplied in the dtype they came in; on a
+/// GPU (Ada, Hopper or later: see expect_fp8_products) in fp8, for which n must be a multiple of
+/// 16, here and there. Infinity or NaN in an operand makes the whole result NaN.
 void gemm_fp8(const TensorView& c, const TensorView& a, const TensorView& b,
               const Fp8Formats& formats, const GemmOptions& options = {});
 
@@ -64,9 +64,9 @@ std::string gemm_path(DType dtype, MemorySpace space = MemorySpace::host);
 /// Best flop/s of a few large products ([1024 x 1024 x 1024] to [2048 x 3072 x 1024]) repeated for
 /// about `seconds` with this thread's team: the peak that utilisation is measured against. In less
 /// time than they take, of the smallest alone. On a device of [4096 x 4096 x 4096] to
-/// [8192 x 8192 x 8192], in the current stream, and of operands rounded to tf32 on request. Operands
-/// are random numbers: a GPU multiplies zeros with less power, so faster than any training could.
-/// f32, bf16 or f16.
+/// [8192 x 8192 x 8192], in the current stream, and of operands rounded to tf32 on request.
+/// Operands are random numbers: a GPU multiplies zeros with less power, so faster than any training
+/// could. f32, bf16 or f16.
 double measure_gemm_peak(DType dtype, double seconds, MemorySpace space = MemorySpace::host,
                          bool tf32 = false);
 
