@@ -140,13 +140,8 @@ __global__ void queries_kernel(DeviceCall call, DeviceGradients gradients) {
   const Tiles<kWidth> tiles(cuda::dynamic_shared());
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const int own = static_cast<int>(threadIdx.x) / kLanes;
-  const std::int64_t begin = static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * kSide;
-  const std::int64_t head = blockIdx.y;
-  const std::int64_t sample = blockIdx.z;
-  const std::int64_t seq = call.shape.seq;
+  const auto [begin, end, head, sample, row] = queries_of_block(call, kSide);
   const std::int64_t head_dim = call.shape.head_dim;
-  const std::int64_t row = sample * seq;
-  const std::int64_t end = begin + kSide < seq ? begin + kSide : seq;
   const DropoutStream stream(call.dropout, sample);
   tiles.q.fill(call.q, row + begin, row + end, head, head_dim);
   tiles.dout.fill(gradients.dout, row + begin, row + end, head, head_dim);

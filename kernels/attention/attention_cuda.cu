@@ -42,13 +42,8 @@ __global__ void forward_kernel(DeviceCall call) {
 
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const int own = static_cast<int>(threadIdx.x) / kLanes;
-  // The last queries see most keys: they go first.
-  const std::int64_t begin = static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * kRows;
-  const std::int64_t head = blockIdx.y;
-  const std::int64_t sample = blockIdx.z;
+  const auto [begin, end, head, sample, row] = queries_of_block(call, kRows);
   const std::int64_t head_dim = call.shape.head_dim;
-  const std::int64_t row = sample * call.shape.seq;  // of the sequence's first token
-  const std::int64_t end = begin + kRows < call.shape.seq ? begin + kRows : call.shape.seq;
   const DropoutStream stream(call.dropout, sample);
 
   float largest[kOwnRows];

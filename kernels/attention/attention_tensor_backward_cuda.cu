@@ -171,13 +171,8 @@ __global__ void __launch_bounds__(kTensorThreads)
     tensor_queries_kernel(DeviceCall call, DeviceGradients gradients) {
   auto& tiles = *reinterpret_cast<BackwardTiles<T, kWidth>*>(cuda::dynamic_shared());
   const int warp = static_cast<int>(threadIdx.x) / cuda::kWarp;
-  const std::int64_t begin = static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * kOwned;
-  const std::int64_t head = blockIdx.y;
-  const std::int64_t sample = blockIdx.z;
-  const std::int64_t seq = call.shape.seq;
+  const auto [begin, end, head, sample, row] = queries_of_block(call, kOwned);
   const std::int64_t head_dim = call.shape.head_dim;
-  const std::int64_t row = sample * seq;
-  const std::int64_t end = begin + kOwned < seq ? begin + kOwned : seq;
   const DropoutStream stream(call.dropout, sample);
   fill_tile(tiles.owned.first, call.q, row + begin, row + end, head, head_dim);
   fill_tile(tiles.owned.second, gradients.dout, row + begin, row + end, head, head_dim);

@@ -100,13 +100,8 @@ __global__ void __launch_bounds__(kTensorThreads) tensor_forward_kernel(DeviceCa
   const int warp = static_cast<int>(threadIdx.x) / cuda::kWarp;
   const int own = static_cast<int>(threadIdx.x) % cuda::kWarp / 2;  // row of the warp's sixteen
   const int half = static_cast<int>(threadIdx.x) % 2;
-  // The last queries see most keys: they go first.
-  const std::int64_t begin = static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * kOwned;
-  const std::int64_t head = blockIdx.y;
-  const std::int64_t sample = blockIdx.z;
+  const auto [begin, end, head, sample, first] = queries_of_block(call, kOwned);
   const std::int64_t head_dim = call.shape.head_dim;
-  const std::int64_t first = sample * call.shape.seq;  // row of the sequence's first token
-  const std::int64_t end = begin + kOwned < call.shape.seq ? begin + kOwned : call.shape.seq;
   const std::int64_t i = begin + warp * kBlock + own;
   const std::int64_t start = i < end ? call.start_of(sample, i) : end;  // of the keys that i sees
   const DropoutStream stream(call.dropout, sample);

@@ -70,6 +70,19 @@ struct DeviceGradients {
   float* delta;  ///< [batch, heads, seq]: rowsum(dout out)
 };
 
+/// The tile of queries that a block of a grid (tiles, query heads, samples) works on.
+struct QueryTile {
+  std::int64_t begin, end;  ///< positions in the sequence
+  std::int64_t head, sample;
+  std::int64_t row;  ///< of the sequence's first token
+};
+/// `rows` queries a tile. The last queries see most keys: they go first.
+__device__ inline QueryTile queries_of_block(const DeviceCall& call, int rows) {
+  const std::int64_t begin = static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * rows;
+  const std::int64_t end = begin + rows < call.shape.seq ? begin + rows : call.shape.seq;
+  return {begin, end, blockIdx.y, blockIdx.z, blockIdx.z * call.shape.seq};
+}
+
 /// The call of the contract, scale and group made definite.
 DeviceCall device_call(const AttentionShape& shape, const TensorView& out, const TensorView& lse,
                        const TensorView& q, const TensorView& k, const TensorView& v,

@@ -117,6 +117,14 @@ double worst(const Result& got, const Result& want) {
                    relative_error(got.dv, want.dv)});
 }
 
+void expect_same_bits(const Result& first, const Result& again) {
+  EXPECT_EQ(first.out, again.out);
+  EXPECT_EQ(first.lse, again.lse);
+  EXPECT_EQ(first.dq, again.dq);
+  EXPECT_EQ(first.dk, again.dk);
+  EXPECT_EQ(first.dv, again.dv);
+}
+
 constexpr DType kTypes[] = {DType::f32, DType::bf16, DType::f16};
 
 const AttentionShape kShapes[] = {
@@ -213,12 +221,7 @@ TEST(Attention, SameBitsForAnyNumberOfThreads) {
       const Result first = run(c);
       for (const auto way : validation::ways()) {
         const ExecutionScope scope(way.execution, way.threads);
-        const Result again = run(c);
-        EXPECT_EQ(first.out, again.out);
-        EXPECT_EQ(first.lse, again.lse);
-        EXPECT_EQ(first.dq, again.dq);
-        EXPECT_EQ(first.dk, again.dk);
-        EXPECT_EQ(first.dv, again.dv);
+        expect_same_bits(first, run(c));
       }
     }
 }
@@ -291,14 +294,7 @@ TEST(PlainAttention, SameBitsAtEveryCall) {
                 .head_dim = 64},
                DType::bf16};
   const Result first = run(c);
-  for (int again = 0; again < (gpu ? 8 : 1); ++again) {
-    const Result next = run(c);
-    EXPECT_EQ(first.out, next.out);
-    EXPECT_EQ(first.lse, next.lse);
-    EXPECT_EQ(first.dq, next.dq);
-    EXPECT_EQ(first.dk, next.dk);
-    EXPECT_EQ(first.dv, next.dv);
-  }
+  for (int again = 0; again < (gpu ? 8 : 1); ++again) expect_same_bits(first, run(c));
 }
 
 TEST(PlainAttention, GoesByThePathThatIsAskedFor) {
