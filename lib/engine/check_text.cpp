@@ -197,8 +197,7 @@ std::string beside_text(const Setup& setup) {
   if (!setup.options.device_apart) return "";
   return fmt::format(
       "         not counted on the device: what the driver and its libraries hold{}; a run's "
-      "report "
-      "has it as measured\n",
+      "report has it as measured\n",
       setup.options.device_links ? ", NCCL's buffers among it" : "");
 }
 

@@ -92,6 +92,14 @@ deck::Deck engine_deck(const deck::ModelConfig& model) {
   return deck;
 }
 
+deck::Deck two_micro_batches(const comm::World& world, const deck::ModelConfig& model) {
+  deck::Deck deck = engine_deck(model);
+  deck.parallel.data = world.size();
+  deck.batch.global = 2 * world.size();
+  deck.batch.accumulation = 2;
+  return deck;
+}
+
 std::int32_t MadeTokens::input(std::int64_t step, std::int64_t sample,
                                std::int64_t position) const {
   return static_cast<std::int32_t>(word(step, sample, position) %

@@ -15,6 +15,8 @@ namespace trireme::validation {
 /// A deck of this model with f32, one sample a micro-batch, plain AdamW, clipping on; on the test's
 /// device (device_fixture.hpp).
 deck::Deck engine_deck(const deck::ModelConfig& model);
+/// The same over all ranks as data parallel ones, two micro-batches each.
+deck::Deck two_micro_batches(const comm::World& world, const deck::ModelConfig& model);
 
 /// Target, input or document start of a position, the same for all grids; some targets are ignored.
 struct MadeTokens {

@@ -97,10 +97,7 @@ TEST(DeviceLaw, StagesAndTiersComputeTheSame) {
 /// fp32's bound. On the host there is no tf32, and the bits are fp32's.
 TEST(DeviceLaw, Tf32RoundsTheOperandsOfProducts) {
   const comm::World world;
-  deck::Deck plain = engine_deck(tiny_llama());
-  plain.parallel.data = world.size();
-  plain.batch.global = 2 * world.size();
-  plain.batch.accumulation = 2;
+  const deck::Deck plain = two_micro_batches(world, tiny_llama());
   deck::Deck deck = plain;
   deck.precision.tf32 = true;
   const auto over = [&](const deck::Deck& run_deck, DType format) {
@@ -258,10 +255,7 @@ engine::ExecutorOptions slow(Lane lane) {
 /// before they are made. On the host there are no such lanes, and nothing breaks.
 TEST(DeviceLaw, AMissingWaitBetweenStreamsIsFound) {
   const comm::World world;
-  deck::Deck deck = engine_deck(tiny_llama());
-  deck.parallel.data = world.size();
-  deck.batch.global = 2 * world.size();
-  deck.batch.accumulation = 2;
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.run.cuda_graphs = deck::CudaGraphs::off;  // for who waits for a stream breaks a recording
   const auto breaks = [&](const EngineFaults& faults, Lane awaited) {
     double worst = over_bound(world, deck, faults, slow(awaited), awaited != Lane::compute);

@@ -22,12 +22,9 @@ constexpr int kUncorrectable = 214;
 
 bool here() { return test_space() == MemorySpace::device; }
 
-deck::Deck data_deck(const comm::World& world, CudaGraphs graphs) {
-  deck::Deck deck = engine_deck(tiny_llama());
+deck::Deck deck_with(const comm::World& world, CudaGraphs graphs) {
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.run.cuda_graphs = graphs;
-  deck.parallel.data = world.size();
-  deck.batch.global = 2 * world.size();
-  deck.batch.accumulation = 2;
   return deck;
 }
 
@@ -40,7 +37,7 @@ TEST(GraphFaults, AStretchAcrossAWaitForAnotherLaneIsFound) {
     TraceOptions options;
     options.executor.delay_seconds[static_cast<std::size_t>(program::Lane::copy_in)] = 0.005;
     options.executor.graph_faults.across_waits = across;
-    return trace_of(world, data_deck(world, graphs), options);
+    return trace_of(world, deck_with(world, graphs), options);
   };
   emulation::set_eager(true);
   const Trace want = trace(CudaGraphs::off, false);
@@ -64,7 +61,7 @@ TEST(GraphFaults, ScratchMemoryThatMovedIsSeen) {
     DeviceMemory elsewhere;
     engine::ExecutorOptions options;
     options.graph_faults.stale_scratch = stale;
-    EngineRun run(world, data_deck(world, CudaGraphs::on), {}, options);
+    EngineRun run(world, deck_with(world, CudaGraphs::on), {}, options);
     run.step();
     run.step();
     Stream& stream = run.store().gpu()->compute;
@@ -84,7 +81,7 @@ TEST(GraphFaults, ScratchMemoryThatMovedIsSeen) {
 TEST(GraphFaults, AnotherLossScaleUpdatesGraphsInPlace) {
   if (!here()) return;
   const comm::World world;
-  deck::Deck deck = data_deck(world, CudaGraphs::on);
+  deck::Deck deck = deck_with(world, CudaGraphs::on);
   deck.precision.compute = DType::f16;
   deck.precision.loss_scale = {.dynamic = true, .initial = 16, .window = 1};
   EngineRun run(world, deck);
@@ -102,7 +99,7 @@ TEST(GraphFaults, WithoutGraphsARunGoesOnAndSaysWhyUnlessTheyAreAskedFor) {
   if (!here()) return;
   const comm::World world;
   const auto losses = [&](CudaGraphs graphs, std::string& warnings) {
-    EngineRun run(world, data_deck(world, graphs));
+    EngineRun run(world, deck_with(world, graphs));
     std::vector<double> made;
     for (int step = 0; step < 4; ++step) {
       const engine::StepResult result = run.step();
@@ -136,7 +133,7 @@ TEST(GraphFaults, WithoutGraphsARunGoesOnAndSaysWhyUnlessTheyAreAskedFor) {
 TEST(GraphFaults, ADeviceThatIsLostWhileAGraphIsMadeIsNamed) {
   if (!here()) return;
   const comm::World world;
-  EngineRun run(world, data_deck(world, CudaGraphs::automatic));
+  EngineRun run(world, deck_with(world, CudaGraphs::automatic));
   run.step();
   emulation::refuse_graphs(kUncorrectable);
   try {

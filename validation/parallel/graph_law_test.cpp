@@ -57,14 +57,6 @@ GraphUse expect_same_bits(const comm::World& world, const deck::Deck& deck) {
   return on.use;
 }
 
-deck::Deck data_deck(const comm::World& world, const deck::ModelConfig& model) {
-  deck::Deck deck = engine_deck(model);
-  deck.parallel.data = world.size();
-  deck.batch.global = 2 * world.size();
-  deck.batch.accumulation = 2;
-  return deck;
-}
-
 TEST(GraphLaw, EveryGridStageAndTierComputesTheSame) {
   const comm::World world;
   std::int64_t graphs = 0;
@@ -80,7 +72,7 @@ TEST(GraphLaw, EveryGridStageAndTierComputesTheSame) {
   for (const GridCase& c : random_cases(world.size(), law_cases(2), 71))
     expect_same(c.name, c.deck);
   for (const ZeroCase& c : zero_random(world.size(), law_cases(2), 73)) expect_same(c.name, c.deck);
-  deck::Deck deck = data_deck(world, tiny_llama());
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.parallel.zero.stage = 2;
   deck.parallel.zero.offload_optimizer.tier = deck::Tier::host;
   deck.parallel.zero.offload_optimizer.ratio = 0.5;
@@ -95,7 +87,7 @@ TEST(GraphLaw, EveryGridStageAndTierComputesTheSame) {
 /// Without dropout a micro-batch is few graphs; with it, what draws is in none.
 TEST(GraphLaw, WhatDrawsRandomNumbersIsInNone) {
   const comm::World world;
-  deck::Deck deck = data_deck(world, tiny_gpt());
+  deck::Deck deck = two_micro_batches(world, tiny_gpt());
   const GraphUse steady = expect_same_bits(world, deck);
   deck.model.dropout = {0.1, 0.1, 0.1};
   const GraphUse drawing = expect_same_bits(world, deck);
@@ -111,7 +103,7 @@ TEST(GraphLaw, WhatDrawsRandomNumbersIsInNone) {
 /// A loss scale that doubles at every step reaches graphs; the fault: it does not.
 TEST(GraphLaw, AChangedLossScaleReachesGraphs) {
   const comm::World world;
-  deck::Deck deck = data_deck(world, tiny_llama());
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.precision.compute = DType::f16;
   deck.precision.loss_scale = {.dynamic = true, .initial = 16, .window = 1};
   expect_same_bits(world, deck);
@@ -124,7 +116,7 @@ TEST(GraphLaw, AChangedLossScaleReachesGraphs) {
 /// Evaluations without dropout, then with it: a body that begins to draw leaves its graph.
 TEST(GraphLaw, ABodyThatBeginsToDrawLeavesItsGraph) {
   const comm::World world;
-  deck::Deck deck = data_deck(world, tiny_gpt());
+  deck::Deck deck = two_micro_batches(world, tiny_gpt());
   deck.model.dropout = {0.1, 0.1, 0.1};
   EngineRun run(world, deck);
   const auto load = [&](std::int64_t first, const TensorView& tokens, const TensorView&) {

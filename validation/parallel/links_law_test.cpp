@@ -30,14 +30,6 @@ deck::Deck with(deck::Deck deck, Transport transport) {
   return deck;
 }
 
-deck::Deck data_deck(const comm::World& world) {
-  deck::Deck deck = engine_deck(tiny_llama());
-  deck.parallel.data = world.size();
-  deck.batch.global = 2 * world.size();
-  deck.batch.accumulation = 2;
-  return deck;
-}
-
 struct Refusal {
   Exit code = Exit::kOk;
   std::string text;
@@ -56,7 +48,7 @@ Refusal refusal(const F& f) {
 TEST(LinksLaw, WhatIsMissingIsNamedAndAutoSaysWhatItTakesInstead) {
   if (!here()) return;
   const comm::World world;
-  const deck::Deck deck = data_deck(world);
+  const deck::Deck deck = two_micro_batches(world, tiny_llama());
   const auto expect_refused = [&](const char* why) {
     const Refusal found = refusal([&] { engine::open_device(world, with(deck, Transport::nccl)); });
     EXPECT_EQ(found.code, Exit::kUsage);
@@ -100,7 +92,7 @@ TEST(LinksLaw, TheWayThroughTheHostsHasTheSameBits) {
     EXPECT_EQ(trace_of(world, with(some, Transport::nccl)),
               trace_of(world, with(some, Transport::host)));
   };
-  deck::Deck deck = data_deck(world);
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.parallel.zero.stage = 3;
   expect_same("stage 3", deck);
   deck.parallel.zero.stage = 1;
@@ -122,7 +114,7 @@ TEST(LinksLaw, TheWayThroughTheHostsHasTheSameBits) {
 TEST(LinksLaw, NeitherStateNorActivationsCrossToTheHosts) {
   if (!here()) return;
   const comm::World world;
-  deck::Deck deck = data_deck(world);
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.parallel.zero.stage = 3;
   const auto copied = [&](Transport transport) {
     const engine::Setup setup(with(deck, transport));
@@ -168,7 +160,7 @@ TEST(LinksLaw, SteadyStepsAllocateNothing) {
 TEST(LinksLaw, AMissingWaitBetweenStreamsIsFound) {
   if (!here()) return;
   const comm::World world;
-  deck::Deck deck = data_deck(world);
+  deck::Deck deck = two_micro_batches(world, tiny_llama());
   deck.parallel.zero.stage = 3;
   const auto masters = [&](const EngineFaults& faults) {
     EngineRun run(world, deck, faults);
@@ -184,7 +176,7 @@ TEST(LinksLaw, AMissingWaitBetweenStreamsIsFound) {
 TEST(LinksLaw, ALinkThatBreaksEndsTheStepWithItsName) {
   if (!here()) return;
   const comm::World world;
-  EngineRun run(world, data_deck(world));
+  EngineRun run(world, two_micro_batches(world, tiny_llama()));
   run.step();
   constexpr int kRemoteError = 6;
   emulation::break_links(kRemoteError);
@@ -202,7 +194,7 @@ TEST(LinksLaw, AMissingMemberIsNamedByTheDeadline) {
   const comm::World world;
   comm::CommOptions options = patient_comm();
   options.deadline_seconds = 1;
-  EngineRun run(world, data_deck(world), {}, {}, options);
+  EngineRun run(world, two_micro_batches(world, tiny_llama()), {}, {}, options);
   run.step();
   if (world.rank() > 0) {
     const Refusal found = refusal([&] { run.step(); });
